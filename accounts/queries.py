@@ -1,0 +1,155 @@
+"""Reads about accounts that are shaped by their use."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import connection
+from django.db.models import Q
+
+from accounts.actor import Actor
+from accounts.models import Grant, User, UserKind, Workspace
+from accounts.roles import Role, Scope
+from core.errors import NotFound
+
+
+class WorkspaceNotFound(NotFound):
+    """There is no workspace {slug!r} that you can see."""
+
+
+@dataclass(frozen=True)
+class TokenRow:
+    """A token that is neither revoked nor of a disabled owner, with what its owner may do."""
+
+    token_id: uuid.UUID
+    secret_sha256: bytes
+    expires_at: datetime.datetime
+    last_used_at: datetime.datetime | None
+    known_addresses: list[str]
+    actor: Actor
+
+
+# One statement, prepared once per connection: this runs on every request of every client.
+_TOKEN = """
+SELECT t.id, t.secret_sha256, t.expires_at, t.last_used_at, t.known_addresses, t.scopes, t.model_glob,
+       u.id, u.username, u.is_superuser, w.id, w.slug,
+       (SELECT json_agg(json_build_array(g.role, g.model_id)) FROM accounts_grant g
+         WHERE g.workspace_id = t.workspace_id
+           AND (g.user_id = u.id
+                OR g.team_id IN (SELECT m.team_id FROM accounts_team_members m WHERE m.user_id = u.id)))
+  FROM accounts_token t
+  JOIN accounts_user u ON u.id = t.user_id
+  JOIN accounts_workspace w ON w.id = t.workspace_id
+ WHERE t.public_id = %s AND t.revoked_at IS NULL AND u.is_active
+"""
+
+
+def token_row(public_id: str, *, address: str | None, request_id: str) -> TokenRow | None:
+    """The living token with this public id, or None. One indexed query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_TOKEN, [public_id])
+        row = cursor.fetchone()
+    if row is None:
+        return None
+    grants = row[12] if isinstance(row[12], list) else json.loads(row[12] or "[]")
+    roles, model_roles = _roles(grants, row[9])
+    return TokenRow(
+        token_id=row[0],
+        secret_sha256=bytes(row[1]),
+        expires_at=row[2],
+        last_used_at=row[3],
+        known_addresses=[str(known) for known in row[4]],
+        actor=Actor(
+            user_id=row[7],
+            username=row[8],
+            workspace_id=row[10],
+            workspace_slug=row[11],
+            roles=roles,
+            model_roles=model_roles,
+            scopes=frozenset(Scope(scope) for scope in row[5]),
+            model_glob=row[6],
+            token_id=row[0],
+            address=address,
+            request_id=request_id,
+        ),
+    )
+
+
+def session_actor(user: User, workspace: Workspace, *, address: str | None = None, request_id: str = "") -> Actor:
+    """`user` acting in `workspace` without a token: by a session or from the command line, with every scope."""
+    grants = Grant.objects.filter(workspace=workspace).filter(_held_by([user.pk])).values_list("role", "model_id")
+    roles, model_roles = _roles(grants, user.is_superuser)
+    return Actor(
+        user_id=user.pk,
+        username=user.username,
+        workspace_id=workspace.pk,
+        workspace_slug=workspace.slug,
+        roles=roles,
+        model_roles=model_roles,
+        address=address,
+        request_id=request_id,
+    )
+
+
+def _roles(
+    grants: Iterable[tuple[str, object]], is_superuser: bool
+) -> tuple[frozenset[Role], dict[uuid.UUID, frozenset[Role]]]:
+    everywhere = {Role.ADMINISTRATOR} if is_superuser else set()
+    by_model: dict[uuid.UUID, set[Role]] = defaultdict(set)
+    for role, model_id in grants:
+        if model_id is None:
+            everywhere.add(Role(role))
+        else:
+            by_model[model_id if isinstance(model_id, uuid.UUID) else uuid.UUID(str(model_id))].add(Role(role))
+    return frozenset(everywhere), {model_id: frozenset(roles) for model_id, roles in by_model.items()}
+
+
+def _held_by(user_ids: Iterable[int]) -> Q:
+    ids = list(user_ids)
+    return Q(user_id__in=ids) | Q(team__members__in=ids)
+
+
+def holders(user_ids: Iterable[int], roles: Iterable[Role], *, workspace_id: int, model_id: uuid.UUID) -> set[int]:
+    """Those of `user_ids` who are active and hold any of `roles` for the model now."""
+    wanted = set(roles)
+    active = User.objects.filter(pk__in=list(user_ids), is_active=True)
+    found = (
+        set(active.filter(is_superuser=True).values_list("pk", flat=True)) if Role.ADMINISTRATOR in wanted else set()
+    )
+    granted = Q(workspace_id=workspace_id, role__in=wanted) & (Q(model_id=model_id) | Q(model_id__isnull=True))
+    ids = active.values_list("pk", flat=True)
+    for grant in Grant.objects.filter(granted & _held_by(ids)).select_related("team").prefetch_related("team__members"):
+        found |= {grant.user_id} if grant.user_id else {member.pk for member in grant.team.members.all()}
+    return found & set(ids)
+
+
+def workspaces_of(user: User) -> list[Workspace]:
+    """The workspaces in which `user` holds anything, by name; all of them for an administrator of everything."""
+    if user.is_superuser:
+        return list(Workspace.objects.order_by("slug"))
+    held = Grant.objects.filter(_held_by([user.pk])).values("workspace_id")
+    return list(Workspace.objects.filter(pk__in=held).order_by("slug"))
+
+
+def system_user() -> User:
+    """Vouch itself: the actor of what happens by the clock or at the operator's command line. Cannot sign in."""
+    return User.objects.get_or_create(
+        username="vouch", defaults={"kind": UserKind.SYSTEM, "is_active": False, "password": "!"}
+    )[0]
+
+
+def system_actor(workspace: Workspace) -> Actor:
+    """Vouch itself, acting in `workspace` as an administrator."""
+    user = system_user()
+    return Actor(
+        user_id=user.pk,
+        username=user.username,
+        workspace_id=workspace.pk,
+        workspace_slug=workspace.slug,
+        roles=frozenset({Role.ADMINISTRATOR}),
+    )

@@ -1,0 +1,81 @@
+"""The table of roles, token scopes and actions: what each action needs. Pure data (SECURITY: roles)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Role(StrEnum):
+    VIEWER = "viewer"
+    CONTRIBUTOR = "contributor"
+    REVIEWER = "reviewer"
+    MAINTAINER = "maintainer"
+    ADMINISTRATOR = "administrator"
+
+
+class Scope(StrEnum):
+    """What a token may be used for, within what its owner may do."""
+
+    READ = "read"
+    REGISTER = "register"
+    REQUEST = "request"
+    REVIEW = "review"
+    WEBHOOK = "webhook"
+    ADMIN = "admin"
+
+
+class Action(StrEnum):
+    READ = "read"
+    LOG_RUN = "run.log"
+    UPLOAD_ARTIFACT = "artifact.upload"
+    CREATE_MODEL = "model.create"
+    EDIT_MODEL = "model.edit"
+    DELETE_MODEL = "model.delete"
+    REGISTER_VERSION = "version.register"
+    EDIT_VERSION = "version.edit"
+    DELETE_OWN_VERSION = "version.delete-own"
+    DELETE_VERSION = "version.delete"
+    SET_ALIAS = "alias.set"
+    REQUEST_PROMOTION = "promotion.request"
+    WITHDRAW_PROMOTION = "promotion.withdraw"
+    APPROVE_PROMOTION = "promotion.approve"
+    BYPASS_POLICY = "promotion.bypass"
+    READ_AUDIT = "audit.read"
+    EDIT_GRANTS = "grant.edit"
+    EDIT_USERS = "user.edit"
+
+
+@dataclass(frozen=True)
+class Need:
+    """Any one of `roles`, and a token with `scope`."""
+
+    roles: frozenset[Role]
+    scope: Scope
+
+
+_ANYBODY = frozenset(Role)
+_MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMINISTRATOR})
+_CONTRIBUTORS = _MAINTAINERS | {Role.CONTRIBUTOR}
+_REVIEWERS = _MAINTAINERS | {Role.REVIEWER}
+
+NEEDS: dict[Action, Need] = {
+    Action.READ: Need(_ANYBODY, Scope.READ),
+    Action.LOG_RUN: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.UPLOAD_ARTIFACT: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.CREATE_MODEL: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.EDIT_MODEL: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.DELETE_MODEL: Need(_MAINTAINERS, Scope.REGISTER),
+    Action.REGISTER_VERSION: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.EDIT_VERSION: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.DELETE_OWN_VERSION: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.DELETE_VERSION: Need(_MAINTAINERS, Scope.REGISTER),
+    Action.SET_ALIAS: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.REQUEST_PROMOTION: Need(_CONTRIBUTORS | _REVIEWERS, Scope.REQUEST),
+    Action.WITHDRAW_PROMOTION: Need(_CONTRIBUTORS | _REVIEWERS, Scope.REQUEST),
+    Action.APPROVE_PROMOTION: Need(_REVIEWERS, Scope.REVIEW),
+    Action.BYPASS_POLICY: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),
+    Action.READ_AUDIT: Need(_MAINTAINERS, Scope.READ),
+    Action.EDIT_GRANTS: Need(_MAINTAINERS, Scope.ADMIN),
+    Action.EDIT_USERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),
+}

@@ -1,0 +1,1 @@
+"""Writes about accounts, one function each."""

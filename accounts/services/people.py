@@ -1,0 +1,186 @@
+"""Workspaces, users, teams and grants."""
+
+from __future__ import annotations
+
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.db import transaction
+
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import Grant, Team, User, UserKind, Workspace
+from accounts.permissions import require
+from accounts.queries import system_actor
+from accounts.roles import Action, Role
+from accounts.verbs import Verb
+from core import text
+from core.errors import Conflict, Denied, Invalid, NotFound
+
+DEFAULT_WORKSPACE = "default"
+
+
+class UserExists(Conflict):
+    """A user named {username!r} exists already."""
+
+    field = "username"
+
+
+class UserNotFound(NotFound):
+    """There is no user {username!r}."""
+
+    field = "username"
+
+
+class TeamNotFound(NotFound):
+    """There is no team {team!r} in this workspace."""
+
+    field = "team"
+
+
+class WeakPassword(Invalid):
+    """The password will not do: {why}"""
+
+    field = "password"
+
+
+class BadUsername(Invalid):
+    """The user name {value!r} will not do: use 1 to 150 letters, digits and @ . + - _"""
+
+    field = "username"
+
+
+class OnlyAdministratorsGrantThat(Denied):
+    """Only an administrator gives or takes the role of administrator."""
+
+
+class GrantNotFound(NotFound):
+    """There is no such grant in this workspace."""
+
+
+@transaction.atomic
+def default_workspace() -> Workspace:
+    """The workspace `default`, made when it is missing: a fresh install has one."""
+    workspace, created = Workspace.objects.get_or_create(slug=DEFAULT_WORKSPACE, defaults={"name": "Default"})
+    if created:
+        audit.record(system_actor(workspace), Verb.WORKSPACE_CREATED, subject=f"workspace {workspace}", data={})
+    return workspace
+
+
+@transaction.atomic
+def create_user(
+    actor: Actor,
+    *,
+    username: str,
+    kind: UserKind = UserKind.PERSON,
+    password: str | None = None,
+    email: str = "",
+    display_name: str = "",
+) -> User:
+    """A new user without any role; a service account, or a person without `password`, cannot sign in by password."""
+    require(actor, Action.EDIT_USERS)
+    user = User(username=username, kind=kind, email=email, display_name=display_name)
+    try:
+        user.clean_fields(exclude=["password", "email", "kind"])
+    except ValidationError:
+        raise BadUsername(value=username) from None
+    if User.objects.filter(username__iexact=username).exists():
+        raise UserExists(username=username)
+    _set_password(user, password if kind == UserKind.PERSON else None)
+    user.save(force_insert=True)
+    audit.record(actor, Verb.USER_CREATED, subject=f"user {username}", data={"user": user.pk, "kind": kind})
+    return user
+
+
+@transaction.atomic
+def set_password(actor: Actor, username: str, password: str) -> User:
+    """Give a user a new password: one's own, or anybody's for an administrator."""
+    user = _locked_user(username)
+    if user.pk != actor.user_id:
+        require(actor, Action.EDIT_USERS)
+    _set_password(user, password)
+    user.save(update_fields=["password"])
+    audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "password"})
+    return user
+
+
+@transaction.atomic
+def set_active(actor: Actor, username: str, active: bool) -> User:
+    """Disable a user, whose sessions and tokens are dead from then on, or enable one again."""
+    require(actor, Action.EDIT_USERS)
+    user = _locked_user(username)
+    user.is_active = active
+    user.save(update_fields=["is_active"])
+    audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "active", "active": active})
+    return user
+
+
+def _locked_user(username: str) -> User:
+    user = User.objects.select_for_update().filter(username__iexact=username).exclude(kind=UserKind.SYSTEM).first()
+    if user is None:
+        raise UserNotFound(username=username)
+    return user
+
+
+def _set_password(user: User, password: str | None) -> None:
+    if password is None:
+        user.set_unusable_password()
+        return
+    try:
+        validate_password(password, user)
+    except ValidationError as error:
+        raise WeakPassword(why=" ".join(error.messages)) from None
+    user.set_password(password)
+
+
+@transaction.atomic
+def set_team(actor: Actor, *, name: str, usernames: list[str]) -> Team:
+    """Make the team, or give the team of this name exactly these members."""
+    require(actor, Action.EDIT_GRANTS)
+    members = [_locked_user(username) for username in sorted(usernames)]
+    team, created = Team.objects.get_or_create(
+        workspace_id=actor.workspace_id, name=text.name("name", name, limit=63).lower().replace(" ", "-")
+    )
+    team.members.set(members)
+    verb = Verb.TEAM_CREATED if created else Verb.TEAM_UPDATED
+    audit.record(actor, verb, subject=f"team {team.name}", data={"members": [user.username for user in members]})
+    return team
+
+
+@transaction.atomic
+def give(
+    actor: Actor, role: Role, *, user: User | None = None, team: Team | None = None, model_id: object | None = None
+) -> Grant:
+    """Give a user or a team a role in the actor's workspace, or for one model of it. Repeating it is harmless."""
+    _may_give(actor, role)
+    grant, created = Grant.objects.get_or_create(
+        workspace_id=actor.workspace_id, user=user, team=team, role=role, model_id=model_id
+    )
+    if created:
+        audit.record(actor, Verb.GRANT_GIVEN, subject=str(user or team), data=_told(grant))
+    return grant
+
+
+@transaction.atomic
+def take(actor: Actor, grant_id: int) -> None:
+    """Take a grant back."""
+    grant = Grant.objects.select_for_update().filter(workspace_id=actor.workspace_id, pk=grant_id).first()
+    if grant is None:
+        raise GrantNotFound
+    _may_give(actor, Role(grant.role))
+    audit.record(actor, Verb.GRANT_REVOKED, subject=str(grant.user or grant.team), data=_told(grant))
+    grant.delete()
+
+
+def _may_give(actor: Actor, role: Role) -> None:
+    require(actor, Action.EDIT_GRANTS)
+    if role == Role.ADMINISTRATOR and Role.ADMINISTRATOR not in actor.roles:
+        raise OnlyAdministratorsGrantThat
+
+
+def _told(grant: Grant) -> dict[str, object]:
+    return {
+        "role": grant.role,
+        "user": grant.user.username if grant.user else None,
+        "team": grant.team.name if grant.team else None,
+        "model": str(grant.model_id) if grant.model_id else None,
+    }

@@ -1,0 +1,1 @@
+"""What two or more packages need. No models; imports nothing of ours."""

@@ -1,0 +1,108 @@
+"""Reads of lineage that are shaped by their use; each takes the actor and finds only what he may see."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable
+
+from accounts.actor import Actor
+from core import text
+from core.errors import NotFound
+from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Run
+
+
+class ExperimentNotFound(NotFound):
+    """There is no experiment {experiment!r} here that you can see."""
+
+
+class RunNotFound(NotFound):
+    """There is no run {run!r} here that you can see."""
+
+
+class LoggedModelNotFound(NotFound):
+    """There is no logged model {logged_model!r} here that you can see."""
+
+
+class UploadNotFound(NotFound):
+    """There is no upload {name!r} of yours: send its files first, with PUT /api/v1/uploads/{name}/files/PATH."""
+
+
+class FileNotThere(NotFound):
+    """There is no file {path!r} there."""
+
+
+def as_uuid(value: object) -> uuid.UUID | None:
+    """`value` as a UUID when it is one, in hex with or without dashes."""
+    try:
+        return value if isinstance(value, uuid.UUID) else uuid.UUID(hex=str(value))
+    except ValueError:
+        return None
+
+
+def find_run(actor: Actor, run_id: object) -> Run:
+    """The run, deleted or not, with its experiment; RunNotFound."""
+    found = as_uuid(run_id)
+    run = Run.objects.visible_to(actor).select_related("experiment").filter(pk=found).first() if found else None
+    if run is None:
+        raise RunNotFound(run=run_id)
+    return run
+
+
+def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:
+    """The logged model with its experiment; LoggedModelNotFound."""
+    found = as_uuid(logged_model_id)
+    rows = LoggedModel.objects.visible_to(actor).select_related("experiment").filter(pk=found)
+    if not deleted_too:
+        rows = rows.filter(deleted_at__isnull=True)
+    logged_model = rows.first() if found else None
+    if logged_model is None:
+        raise LoggedModelNotFound(logged_model=logged_model_id)
+    return logged_model
+
+
+def find_experiment(actor: Actor, experiment_id: int) -> Experiment:
+    """The experiment, deleted or not; ExperimentNotFound."""
+    experiment = Experiment.objects.visible_to(actor).filter(pk=experiment_id).first()
+    if experiment is None:
+        raise ExperimentNotFound(experiment=experiment_id)
+    return experiment
+
+
+def find_upload(actor: Actor, name: str) -> Folder:
+    """The actor's own upload of this name; UploadNotFound."""
+    folder = Folder.objects.filter(
+        workspace_id=actor.workspace_id, upload_owner_id=actor.user_id, upload_name=name
+    ).first()
+    if folder is None:
+        raise UploadNotFound(name=name)
+    return folder
+
+
+def files_under(folder: Folder | None, path: str) -> list[FolderFile]:
+    """The files below `path` ("" for all), by path; none when there is no folder."""
+    if folder is None:
+        return []
+    files = folder.files.all()
+    if path:
+        files = files.filter(path__startswith=f"{path}/")
+    return list(files.order_by("path"))
+
+
+def file_at(folder: Folder | None, path: str) -> FolderFile:
+    """The file at `path`; FileNotThere."""
+    text.artifact_path(path)
+    file = folder.files.filter(path=path).first() if folder else None
+    if file is None:
+        raise FileNotThere(path=path)
+    return file
+
+
+def listing(files: Iterable[tuple[str, int]], path: str) -> list[tuple[str, int | None]]:
+    """One level of (path, size) pairs below `path`: (name, size) sorted by name, size None for a directory."""
+    prefix = f"{path}/" if path else ""
+    entries: dict[str, int | None] = {}
+    for full, size in files:
+        if full.startswith(prefix):
+            head, _, rest = full[len(prefix) :].partition("/")
+            entries[head] = None if rest else size
+    return sorted(entries.items())

@@ -1,0 +1,1 @@
+"""Writes of lineage, one function each. Logging a run is not audited; registering from it is."""

@@ -1,0 +1,168 @@
+"""Artifacts: uploads into folders, and the manifests that freeze what a version is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db import transaction
+
+from accounts.actor import Actor
+from accounts.permissions import require
+from accounts.roles import Action
+from core import text
+from core.canonical import digest
+from core.errors import Conflict
+from lineage.models import Folder, FolderFile, FolderSeal, LoggedModel, Manifest, ManifestFile, Run
+from lineage.storage import local
+from lineage.storage.local import Blob
+
+
+class FileSealed(Conflict):
+    """The file {path!r} belongs to a registered version and is not written any more: upload under another name."""
+
+    field = "path"
+
+
+class FileExists(Conflict):
+    """A file with other content is at {path!r} already: use another path or another upload."""
+
+    field = "path"
+
+
+class PathIsDirectory(Conflict):
+    """{path!r} is a directory there: a file cannot take its place."""
+
+    field = "path"
+
+
+class ParentIsFile(Conflict):
+    """{parent!r} is a file there: {path!r} cannot lie below it."""
+
+    field = "path"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where an upload goes: the folder of a run, of a logged model, or one that the client names himself."""
+
+    run: Run | None = None
+    logged_model: LoggedModel | None = None
+    upload_name: str = ""
+
+    def folder(self, actor: Actor) -> Folder:
+        """The folder, made on its first file."""
+        if self.run:
+            return Folder.objects.get_or_create(workspace_id=actor.workspace_id, run=self.run)[0]
+        if self.logged_model:
+            return Folder.objects.get_or_create(workspace_id=actor.workspace_id, logged_model=self.logged_model)[0]
+        return Folder.objects.get_or_create(
+            workspace_id=actor.workspace_id,
+            upload_owner_id=actor.user_id,
+            upload_name=text.name("upload", self.upload_name),
+        )[0]
+
+    def existing_folder(self, actor: Actor) -> Folder | None:
+        """The folder, or None when nothing was uploaded yet."""
+        folders = Folder.objects.filter(workspace_id=actor.workspace_id)
+        if self.run:
+            return folders.filter(run=self.run).first()
+        if self.logged_model:
+            return folders.filter(logged_model=self.logged_model).first()
+        return folders.filter(upload_owner_id=actor.user_id, upload_name=self.upload_name).first()
+
+
+@dataclass(frozen=True)
+class Content:
+    """What lies in a folder below a path: path relative to it → blob, and who put it there."""
+
+    files: dict[str, Blob]
+    uploader_ids: frozenset[int]
+
+
+def upload(
+    actor: Actor,
+    place: Place,
+    path: str,
+    chunks: Iterable[bytes],
+    *,
+    announced_sha256: str | None = None,
+    announced_size: int | None = None,
+    overwrite: bool = False,
+) -> tuple[FolderFile, bool]:
+    """Store a file at `path` of `place`; returns it and whether it is new there.
+
+    Refuses before reading a byte what it can refuse then. The same bytes again change nothing; other bytes need
+    `overwrite`. Raises BadPath, FileSealed, FileExists, PathIsDirectory, ParentIsFile, WrongDigest, WrongLength,
+    FileTooLarge; and then leaves nothing behind.
+    """
+    require(actor, Action.UPLOAD_ARTIFACT)
+    text.artifact_path(path)
+    if announced_sha256 is not None:
+        text.sha256("X-Content-SHA256", announced_sha256)
+    if not (place.run or place.logged_model):
+        text.name("upload", place.upload_name)
+    folder = place.existing_folder(actor)
+    if folder:
+        _may_write(folder, path)
+    blob = local.write(chunks, announced_sha256=announced_sha256, announced_size=announced_size)
+    return _record(actor, place, path, blob, overwrite=overwrite)
+
+
+@transaction.atomic
+def _record(actor: Actor, place: Place, path: str, blob: Blob, *, overwrite: bool) -> tuple[FolderFile, bool]:
+    folder = Folder.objects.select_for_update().get(pk=place.folder(actor).pk)
+    there = folder.files.filter(path=path).first()
+    if there and there.sha256 == blob.sha256:
+        return there, False
+    _may_write(folder, path)
+    if there and not overwrite:
+        raise FileExists(path=path)
+    return FolderFile.objects.update_or_create(
+        folder=folder,
+        path=path,
+        defaults={"sha256": blob.sha256, "size": blob.size, "uploaded_by_id": actor.user_id},
+    )
+
+
+def _may_write(folder: Folder, path: str) -> None:
+    parts = path.split("/")
+    parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    if folder.seals.filter(prefix__in=["", *parents, path]).exists():
+        raise FileSealed(path=path)
+    if parent := folder.files.filter(path__in=parents).values_list("path", flat=True).first():
+        raise ParentIsFile(path=path, parent=parent)
+    if folder.files.filter(path__startswith=f"{path}/").exists():
+        raise PathIsDirectory(path=path)
+
+
+def seal(folder: Folder, prefix: str) -> Content:
+    """Freeze what lies under `prefix` ("" for all) and return it; nothing may be written there from now on.
+
+    Must run in the transaction of the registration. The content may be empty: the caller decides what that means.
+    """
+    folder = Folder.objects.select_for_update().get(pk=folder.pk)
+    start = f"{prefix}/" if prefix else ""
+    files = list(folder.files.filter(path__startswith=start))
+    if files:
+        FolderSeal.objects.get_or_create(folder=folder, prefix=prefix)
+    return Content(
+        files={file.path[len(start) :]: Blob(file.sha256, file.size) for file in files},
+        uploader_ids=frozenset(file.uploaded_by_id for file in files),
+    )
+
+
+def manifest_of(workspace_id: int, files: dict[str, Blob]) -> Manifest:
+    """The manifest of these files: the one that is there when the same set was frozen before in the workspace."""
+    listed = [[path, blob.sha256, blob.size] for path, blob in sorted(files.items())]
+    manifest, created = Manifest.objects.get_or_create(
+        workspace_id=workspace_id,
+        digest=digest(listed),
+        defaults={"file_count": len(files), "size": sum(blob.size for blob in files.values())},
+    )
+    if created:
+        ManifestFile.objects.bulk_create(
+            ManifestFile(manifest=manifest, path=path, sha256=blob.sha256, size=blob.size)
+            for path, blob in files.items()
+        )
+    return manifest

@@ -1,0 +1,98 @@
+"""Blobs on a local disk: `sha256/ab/cd/abcd…`, written once, hashed while written."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from django.conf import settings
+
+from core.errors import Invalid
+
+CHUNK = 1024 * 1024
+
+
+class FileTooLarge(Invalid):
+    """The file is larger than the {limit} bytes that this installation takes."""
+
+
+class WrongDigest(Invalid):
+    """The bytes received have the SHA-256 {found}, not {announced} as announced: send the file again."""
+
+    field = "X-Content-SHA256"
+
+
+class WrongLength(Invalid):
+    """{found} bytes were received where {announced} were announced: send the file again."""
+
+    field = "Content-Length"
+
+
+@dataclass(frozen=True)
+class Blob:
+    sha256: str
+    size: int
+
+
+def write(chunks: Iterable[bytes], *, announced_sha256: str | None = None, announced_size: int | None = None) -> Blob:
+    """Store the bytes of `chunks` and return what they are; memory use does not grow with them.
+
+    Raises WrongDigest, WrongLength or FileTooLarge, and then leaves nothing behind. Storing the same bytes again is
+    harmless. Not to be called inside a transaction.
+    """
+    limit = settings.VOUCH_MAX_FILE_BYTES
+    hasher, size = hashlib.sha256(), 0
+    incoming = _root() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=incoming)
+    try:
+        with open(descriptor, "wb") as file:
+            for chunk in chunks:
+                size += len(chunk)
+                if size > limit:
+                    raise FileTooLarge(limit=limit)
+                hasher.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        found = hasher.hexdigest()
+        if announced_size is not None and size != announced_size:
+            raise WrongLength(found=size, announced=announced_size)
+        if announced_sha256 is not None and found != announced_sha256:
+            raise WrongDigest(found=found, announced=announced_sha256)
+        place = path_of(found)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        os.chmod(temporary, 0o440)
+        os.replace(temporary, place)
+        _sync_directory(place.parent)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    return Blob(found, size)
+
+
+def open_blob(sha256: str) -> BinaryIO:
+    """The blob's bytes, for reading; FileNotFoundError when the disk has lost it."""
+    return path_of(sha256).open("rb")
+
+
+def path_of(sha256: str) -> Path:
+    """Where the blob lies: made from the digest alone, never from a caller's name."""
+    return _root() / "sha256" / sha256[:2] / sha256[2:4] / sha256
+
+
+def _root() -> Path:
+    return Path(settings.VOUCH_DATA) / "artifacts"
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,1 @@
+"""What is promoted, by which rule, and who agreed."""

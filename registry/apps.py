@@ -1,0 +1,7 @@
+"""Django's description of the app."""
+
+from django.apps import AppConfig
+
+
+class RegistryConfig(AppConfig):
+    name = "registry"

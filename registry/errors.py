@@ -1,0 +1,127 @@
+"""Why the registry refuses, one class a reason; each docstring is the message."""
+
+from __future__ import annotations
+
+from core.errors import Blocked, Conflict, Denied, Invalid, NotFound
+
+
+class ModelNotFound(NotFound):
+    """There is no model named {name!r} that you can see."""
+
+
+class VersionNotFound(NotFound):
+    """The model {name!r} has no version {version}."""
+
+
+class AliasNotFound(NotFound):
+    """The model {name!r} has no alias {alias!r}."""
+
+
+class NothingInStage(NotFound):
+    """The model {name!r} has no version in {stage}."""
+
+
+class PromotionNotFound(NotFound):
+    """There is no promotion {promotion} that you can see."""
+
+
+class ModelExists(Conflict):
+    """A model named {name!r} exists already: register versions with it, or choose another name."""
+
+    field = "name"
+
+
+class LooksLikeAnother(Conflict):
+    """The name {name!r} differs from that of the model {other!r} in upper and lower case only: choose another one."""
+
+    field = "name"
+
+
+class Stale(Conflict):
+    """It has changed since you read it (If-Match): read it again and decide anew."""
+
+    field = "If-Match"
+
+
+class UnknownStage(Invalid):
+    """{field} {value!r} is not a stage: use one of {known}."""
+
+
+class BadReference(Invalid):
+    """{value!r} is not a model URI: use models:/NAME/NUMBER, models:/NAME/STAGE, models:/NAME@ALIAS or
+    models:/NAME/latest."""
+
+    field = "uri"
+
+
+class BadVersionNumber(Invalid):
+    """{value!r} is not a version: use a whole number from 1."""
+
+    field = "version"
+
+
+class BadAlias(Invalid):
+    """The alias {value!r} will not do: use 1 to 255 letters, digits, underscores and hyphens; 'latest', the names of
+    stages and 'v' followed by digits are taken."""
+
+    field = "alias"
+
+
+class TooManyTags(Invalid):
+    """At most {limit} tags fit on it: remove one first."""
+
+    field = "tags"
+
+
+class NoFiles(Invalid):
+    """There are no files at {origin}: upload them first."""
+
+    field = "upload"
+
+
+class PromotionClosed(Conflict):
+    """The promotion is {state}, so one cannot {act} it any more."""
+
+
+class EvidenceChanged(Conflict):
+    """What you looked at has changed since (evidence {sent}, now {now}): look at the promotion again, then decide."""
+
+    field = "evidence"
+
+
+class AlreadyApproved(Conflict):
+    """You have approved this promotion already."""
+
+
+class AlreadyThere(Conflict):
+    """Version {version} of {name!r} is in {stage} already."""
+
+    field = "stage"
+
+
+class SelfApproval(Denied):
+    """You cannot approve this promotion: {why}. Somebody else has to vouch for it."""
+
+
+class NotYourPromotion(Denied):
+    """Only the one who asked for a promotion, or a maintainer, can withdraw it."""
+
+
+class NotYourVersion(Denied):
+    """You can delete versions that you registered yourself; ask a maintainer for others."""
+
+
+class ReasonMissing(Invalid):
+    """Say why: {field} must not be empty."""
+
+
+class StageInUse(Conflict):
+    """Version {version} of {name!r} is in {stage}: move it to Archived first."""
+
+
+class ExclusiveStageTaken(Conflict):
+    """Two versions were moved into {stage} at once and the other one came first: look again, then repeat."""
+
+
+class ReviewNeeded(Blocked):
+    """{name!r} version {version} is not in {stage} yet. It needs: {missing}. See promotion {promotion} at {page}"""

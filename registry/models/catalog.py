@@ -1,0 +1,202 @@
+"""Models, versions, tags, aliases, and which version held which stage when."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Self
+
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+
+from accounts.actor import Actor
+from accounts.models import User, Workspace
+from accounts.permissions import glob_as_regex
+from accounts.roles import Action, Scope
+from core.ids import uuid7
+from lineage.models import LoggedModel, Manifest, Run
+from registry.lifecycle import Stage
+
+STAGES = [(stage.value, stage.value) for stage in Stage]
+
+
+class ModelQuerySet(models.QuerySet["Model"]):
+    def living(self) -> Self:
+        return self.filter(deleted_at__isnull=True)
+
+    def visible_to(self, actor: Actor) -> Self:
+        """Those of the actor's workspace that a role of his, and his token, reach."""
+        rows = self.living().filter(workspace_id=actor.workspace_id)
+        if Scope.READ not in actor.scopes:
+            return self.none()
+        if not actor.may(Action.READ):
+            rows = rows.filter(pk__in=list(actor.model_roles))
+        if actor.model_glob:
+            rows = rows.filter(name__regex=f"^{glob_as_regex(actor.model_glob)}$")
+        return rows
+
+
+class Model(models.Model):
+    """A registered model. A deleted one stays as a row, for its history; its name is free again."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+")
+    name = models.CharField(max_length=255)
+    description = models.TextField(blank=True)
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    # The number of the newest version, given out under the row's lock: no gaps, no duplicates.
+    last_version = models.IntegerField(default=0)
+    # Moves whenever something that resolving answers has changed: stages, aliases, versions.
+    generation = models.BigIntegerField(default=1)
+    # Moves with every edit, for If-Match.
+    revision = models.BigIntegerField(default=1)
+
+    objects: ClassVar[ModelQuerySet] = ModelQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            # Whatever the case: `Iris` and `iris` side by side would be taken for each other.
+            models.UniqueConstraint(
+                "workspace", Lower("name"), condition=Q(deleted_at__isnull=True), name="model_name_once_in_workspace"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["workspace", "name", "id"], name="model_by_name"),
+            models.Index(fields=["workspace", "-updated_at", "-id"], name="model_newest_first"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class ModelTag(models.Model):
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="tags")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "key"], name="model_tag_once")]
+        indexes = [models.Index("key", models.F("model"), name="model_by_tag_key")]
+
+
+class VersionStatus(models.TextChoices):
+    PENDING = "pending"
+    READY = "ready"
+    FAILED = "failed"
+
+
+class VersionQuerySet(models.QuerySet["Version"]):
+    def visible_to(self, actor: Actor) -> Self:
+        """Living versions of the models that the actor can see."""
+        return self.filter(deleted_at__isnull=True, model__in=Model.objects.visible_to(actor))
+
+    def in_stage(self, stage: Stage) -> Self:
+        return self.filter(occupancies__ended_at__isnull=True, occupancies__stage=stage)
+
+    def with_stage(self) -> Self:
+        """Adds `stage`, the one that each holds now."""
+        return self.annotate(
+            stage=models.Subquery(
+                Occupancy.objects.filter(version=models.OuterRef("pk"), ended_at__isnull=True).values("stage")[:1]
+            )
+        )
+
+
+class Version(models.Model):
+    """One version of a model: 1, 2, 3 …, never reused."""
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
+    number = models.IntegerField()
+    description = models.TextField(blank=True)
+    # Where its registrar said that it lies; what serving loads is the manifest, when there is one.
+    source = models.CharField(max_length=1000)
+    manifest = models.ForeignKey(Manifest, null=True, on_delete=models.PROTECT, related_name="+")
+    run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="versions")
+    # The run as the registrar named it: it may lie on another server.
+    run_ref = models.CharField(max_length=64, blank=True)
+    run_link = models.CharField(max_length=1000, blank=True)
+    logged_model = models.ForeignKey(LoggedModel, null=True, on_delete=models.SET_NULL, related_name="versions")
+    status = models.CharField(max_length=16, choices=VersionStatus.choices, default=VersionStatus.READY)
+    status_message = models.TextField(blank=True)
+    registrar = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    registrar_token = models.UUIDField(null=True)
+    uploaders = models.ManyToManyField(User, related_name="+")
+    # SHA-256 of what the registrar sent: how a client's repetition is known.
+    request_digest = models.CharField(max_length=64)
+    created_at = models.DateTimeField(auto_now_add=True)
+    updated_at = models.DateTimeField(auto_now_add=True)
+    deleted_at = models.DateTimeField(null=True, blank=True)
+    revision = models.BigIntegerField(default=1)
+
+    objects: ClassVar[VersionQuerySet] = VersionQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["model", "number"], name="version_number_once_in_model"),
+            models.CheckConstraint(condition=Q(number__gte=1), name="version_numbers_begin_at_one"),
+        ]
+        indexes = [models.Index(fields=["model", "request_digest", "-created_at"], name="version_by_request")]
+
+    def __str__(self) -> str:
+        return f"{self.model.name} v{self.number}"
+
+
+class VersionTag(models.Model):
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="tags")
+    key = models.CharField(max_length=250)
+    value = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["version", "key"], name="version_tag_once")]
+
+
+class Alias(models.Model):
+    """A name that points at one version."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
+    name = models.CharField(max_length=255)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="aliases")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["model", "name"], name="alias_once_in_model")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Occupancy(models.Model):
+    """A version holds a stage from one moment to another; open ones are the present, closed ones history."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="occupancies", db_index=False)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="occupancies")
+    stage = models.CharField(max_length=16, choices=STAGES)
+    exclusive = models.BooleanField(default=False)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    # The promotion that moved the version in; none for the stage that it was registered into.
+    promotion = models.ForeignKey("Promotion", null=True, on_delete=models.PROTECT, related_name="occupancies")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["version"], condition=Q(ended_at__isnull=True), name="version_in_one_stage_at_a_time"
+            ),
+            models.UniqueConstraint(
+                fields=["model", "stage"],
+                condition=Q(ended_at__isnull=True, exclusive=True),
+                name="one_occupant_of_an_exclusive_stage",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")), name="occupancy_ends_after_start"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["model", "stage"], condition=Q(ended_at__isnull=True), name="occupancy_now"),
+            models.Index(fields=["model", "stage", "-started_at"], name="occupancy_history"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.version} in {self.stage}"

@@ -1,0 +1,186 @@
+"""Reads of the registry that are shaped by their use; each takes the actor and finds only what he may see."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+from django.db.models import Prefetch, QuerySet
+
+from accounts.actor import Actor
+from accounts.permissions import reaches
+from accounts.roles import Action, Scope
+from core.errors import NotFound
+from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, PromotionNotFound, VersionNotFound
+from registry.lifecycle import Stage
+from registry.models import Alias, Model, Occupancy, Promotion, Version
+from registry.references import Reference, version_number
+
+
+def find_model(actor: Actor, name: object) -> Model:
+    """The model with its tags and aliases; ModelNotFound. Three queries."""
+    model = (
+        Model.objects.visible_to(actor)
+        .filter(name=str(name))
+        .prefetch_related("tags", Prefetch("aliases", Alias.objects.select_related("version").order_by("name")))
+        .first()
+    )
+    if model is None:
+        raise ModelNotFound(name=name)
+    return model
+
+
+def versions(actor: Actor) -> QuerySet[Version]:
+    """Living versions that the actor can see, each with its stage, model, manifest, run, tags and aliases."""
+    return (
+        Version.objects.visible_to(actor)
+        .with_stage()
+        .select_related("model", "manifest", "registrar")
+        .prefetch_related("tags", "aliases")
+    )
+
+
+def find_version(actor: Actor, name: object, number: object) -> Version:
+    """One version; ModelNotFound or VersionNotFound."""
+    wanted = version_number(number)
+    version = versions(actor).filter(model__name=str(name), number=wanted).first()
+    if version is None:
+        find_model(actor, name)
+        raise VersionNotFound(name=name, version=number)
+    return version
+
+
+def version_at_alias(actor: Actor, name: object, alias: str) -> Version:
+    """The version that an alias points at; ModelNotFound or AliasNotFound."""
+    version = versions(actor).filter(model__name=str(name), aliases__name=alias).first()
+    if version is None:
+        find_model(actor, name)
+        raise AliasNotFound(name=name, alias=alias)
+    return version
+
+
+def latest_in_stages(actor: Actor, model: Model, stages: Sequence[Stage]) -> list[Version]:
+    """The highest version in each of `stages` that has one."""
+    newest = (
+        Occupancy.objects.filter(model=model, stage__in=list(stages), ended_at__isnull=True)
+        .order_by("stage", "-version__number")
+        .distinct("stage")
+        .values("version_id")
+    )
+    return list(versions(actor).filter(pk__in=newest))
+
+
+def promotions(actor: Actor) -> QuerySet[Promotion]:
+    """Promotions that the actor can see, with what a list shows of each."""
+    return Promotion.objects.visible_to(actor).select_related("model", "version", "requester", "decided_by")
+
+
+def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    """One promotion; PromotionNotFound."""
+    promotion = promotions(actor).select_related("version__manifest").filter(pk=promotion_id).first()
+    if promotion is None:
+        raise PromotionNotFound(promotion=promotion_id)
+    return promotion
+
+
+# --- Resolving --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a model URI points at now, and on whose word. `files` are {path, sha256, size in bytes}."""
+
+    model_id: uuid.UUID
+    name: str
+    generation: int
+    version_id: uuid.UUID
+    version: int
+    stage: str
+    source: str
+    manifest: str | None
+    size: int | None
+    files: list[dict[str, Any]]
+    run: str
+    registered_at: datetime
+    promotion_id: uuid.UUID | None
+    promoted_at: datetime | None
+    promoted_by: str | None
+    approved_by: list[str]
+    bypass: bool
+    entry_hash: str
+
+    @property
+    def etag(self) -> str:
+        """Strong: it moves with every change of what the model's URIs point at."""
+        return f'"{self.model_id.hex}.{self.generation}"'
+
+
+# One statement for all forms of reference: the condition at the end finds the version.
+_RESOLVE = """
+SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, v.source, f.digest, f.size,
+       (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
+          FROM lineage_manifestfile e WHERE e.manifest_id = f.id),
+       v.run_ref, v.created_at, p.id, p.decided_at, d.username,
+       (SELECT json_agg(u.username ORDER BY a.at) FROM registry_approval a
+          JOIN accounts_user u ON u.id = a.reviewer_id
+         WHERE a.promotion_id = p.id AND a.evidence = p.decided_evidence),
+       coalesce(p.bypass, false), coalesce(p.entry_hash, '')
+  FROM registry_model m
+  JOIN registry_version v ON v.model_id = m.id AND v.deleted_at IS NULL
+  JOIN registry_occupancy o ON o.version_id = v.id AND o.ended_at IS NULL {joined}
+  LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
+  LEFT JOIN registry_promotion p ON p.id = o.promotion_id
+  LEFT JOIN accounts_user d ON d.id = p.decided_by_id
+ WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL AND {condition}
+ ORDER BY v.number DESC
+ LIMIT 1
+"""
+_BY_STAGE = _RESOLVE.format(joined="AND o.model_id = m.id", condition="o.stage = %s")
+_BY_NUMBER = _RESOLVE.format(joined="", condition="v.number = %s")
+_BY_ALIAS = _RESOLVE.format(
+    joined="", condition="v.id = (SELECT version_id FROM registry_alias WHERE model_id = m.id AND name = %s)"
+)
+_LATEST = _RESOLVE.format(joined="", condition="%s")
+
+
+def resolve(actor: Actor, reference: Reference) -> Resolved:
+    """What `reference` points at; ModelNotFound, VersionNotFound, NothingInStage or AliasNotFound. One query."""
+    statement, wanted = _statement(reference)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [actor.workspace_id, reference.name, wanted])
+        row = cursor.fetchone()
+    if row is None or not _may_see(actor, row[0], row[1]):
+        find_model(actor, reference.name)
+        raise _missing(reference)
+    return Resolved(*row[:9], _json(row[9]), *row[10:15], _json(row[15]), *row[16:])
+
+
+def _statement(reference: Reference) -> tuple[str, Any]:
+    if reference.stage is not None:
+        return _BY_STAGE, str(reference.stage)
+    if reference.number is not None:
+        return _BY_NUMBER, reference.number
+    if reference.alias is not None:
+        return _BY_ALIAS, reference.alias
+    return _LATEST, True
+
+
+def _may_see(actor: Actor, model_id: uuid.UUID, name: str) -> bool:
+    return Scope.READ in actor.scopes and actor.may(Action.READ, model_id) and reaches(actor, name)
+
+
+def _missing(reference: Reference) -> NotFound:
+    if reference.stage is not None:
+        return NothingInStage(name=reference.name, stage=reference.stage)
+    if reference.alias is not None:
+        return AliasNotFound(name=reference.name, alias=reference.alias)
+    return VersionNotFound(name=reference.name, version=reference.number or "at all")
+
+
+def _json(value: Any) -> list[Any]:
+    return json.loads(value) if isinstance(value, str) else value or []

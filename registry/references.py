@@ -1,0 +1,68 @@
+"""Model URIs: `models:/NAME/7`, `models:/NAME/Production`, `models:/NAME@champion`, `models:/NAME/latest`."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from core import text
+from registry.errors import BadAlias, BadReference, BadVersionNumber
+from registry.lifecycle import Stage
+
+_ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
+_HIGHEST = 2**31 - 1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A model and exactly one of: a number, a stage, an alias; or none of them, for the highest number."""
+
+    name: str
+    number: int | None = None
+    stage: Stage | None = None
+    alias: str | None = None
+
+
+def parse(uri: object) -> Reference:
+    """Read a model URI; BadReference."""
+    if not isinstance(uri, str) or not uri.startswith("models:/"):
+        raise BadReference(value=uri)
+    rest = uri.removeprefix("models:/")
+    name, slash, last = rest.rpartition("/")
+    if not slash:
+        name, at, alias = rest.rpartition("@")
+        if not at or not text.NAME.fullmatch(name) or not _ALIAS.fullmatch(alias):
+            raise BadReference(value=uri)
+        return Reference(name, alias=alias)
+    if not text.NAME.fullmatch(name):
+        raise BadReference(value=uri)
+    if re.fullmatch(r"[0-9]{1,10}", last) and 1 <= int(last) <= _HIGHEST:
+        return Reference(name, number=int(last))
+    if last.lower() == "latest":
+        return Reference(name)
+    for stage in Stage:
+        if last.lower() == stage.lower():
+            return Reference(name, stage=stage)
+    raise BadReference(value=uri)
+
+
+def version_number(value: object, *, field: str = "version") -> int:
+    """`value`, a whole number or its digits, as a version's number; BadVersionNumber."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,10}", value):
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= _HIGHEST:
+        raise BadVersionNumber(field=field, value=value)
+    return value
+
+
+def alias_name(value: object) -> str:
+    """`value` as the name of an alias; BadAlias."""
+    if (
+        not isinstance(value, str)
+        or not _ALIAS.fullmatch(value)
+        or _RESERVED.fullmatch(value)
+        or value.lower() in {stage.lower() for stage in Stage}
+    ):
+        raise BadAlias(value=value)
+    return value

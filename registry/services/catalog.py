@@ -1,0 +1,414 @@
+"""Models, versions, tags and aliases."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.models import Workspace
+from accounts.permissions import OutsideToken, reaches, require
+from accounts.roles import Action
+from accounts.verbs import Verb
+from core import text
+from core.canonical import digest
+from lineage.models import LoggedModel, Manifest, Run
+from lineage.services import artifacts
+from lineage.services.artifacts import Place
+from registry.errors import (
+    AliasNotFound,
+    LooksLikeAnother,
+    ModelExists,
+    ModelNotFound,
+    NoFiles,
+    NotYourVersion,
+    StageInUse,
+    Stale,
+    TooManyTags,
+    VersionNotFound,
+)
+from registry.lifecycle import Stage, State
+from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
+from registry.outbox import emit
+from registry.policy import policy_for
+from registry.references import alias_name, version_number
+
+DESCRIPTION_LIMIT = 100_000
+TAG_VALUE_LIMIT = 5000
+TAGS_LIMIT = 100
+REPEATED_WITHIN = datetime.timedelta(minutes=10)
+
+
+# --- Locks ------------------------------------------------------------------------------------------------------------
+
+
+def locked_model(actor: Actor, name: object) -> Model:
+    """The visible model of this name, its row locked until the transaction ends; ModelNotFound.
+
+    This is the lock that every write to a model, its versions and its promotions takes first.
+    """
+    model = Model.objects.visible_to(actor).select_for_update(of=("self",)).filter(name=str(name)).first()
+    if model is None:
+        raise ModelNotFound(name=name)
+    return model
+
+
+def version_of(model: Model, number: object) -> Version:
+    """The living version of a locked model; VersionNotFound."""
+    version = (
+        Version.objects.with_stage()
+        .filter(model=model, number=version_number(number), deleted_at__isnull=True)
+        .select_related("manifest")
+        .first()
+    )
+    if version is None:
+        raise VersionNotFound(name=model.name, version=number)
+    version.model = model
+    return version
+
+
+def _same_revision(row: Model | Version, expected: int | None) -> None:
+    if expected is not None and row.revision != expected:
+        raise Stale
+
+
+def _edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
+    model.updated_at = timezone.now()
+    model.revision += 1
+    if resolves_anew:
+        model.generation += 1
+    model.save(update_fields=["updated_at", "revision", "generation", *changed])
+
+
+def _version_edited(version: Version, *changed: str) -> None:
+    version.updated_at = timezone.now()
+    version.revision += 1
+    version.save(update_fields=["updated_at", "revision", *changed])
+
+
+# --- Models -----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def create_model(actor: Actor, *, name: object, description: str = "", tags: Mapping[str, str] | None = None) -> Model:
+    """A new model without versions. Raises BadName, ModelExists, LooksLikeAnother."""
+    require(actor, Action.CREATE_MODEL)
+    name = text.name("name", name)
+    if not reaches(actor, name):
+        raise OutsideToken(glob=actor.model_glob, name=name)
+    _name_is_free(actor, name)
+    model = Model(
+        workspace_id=actor.workspace_id,
+        name=name,
+        description=text.free_text("description", description, limit=DESCRIPTION_LIMIT),
+        created_by_id=actor.user_id,
+    )
+    try:
+        with transaction.atomic():
+            model.save(force_insert=True)
+    except IntegrityError:
+        _name_is_free(actor, name)
+        raise
+    _write_tags(ModelTag, {"model": model}, tags or {})
+    emit(actor, Verb.MODEL_CREATED, model, description=model.description, tags=dict(tags or {}))
+    return model
+
+
+def _name_is_free(actor: Actor, name: str) -> None:
+    taken = Model.objects.living().filter(workspace_id=actor.workspace_id, name__iexact=name).first()
+    if taken and taken.name == name:
+        raise ModelExists(name=name)
+    if taken:
+        raise LooksLikeAnother(name=name, other=taken.name)
+
+
+@transaction.atomic
+def describe_model(actor: Actor, name: object, description: str, *, expected: int | None = None) -> Model:
+    """Give a model another description. `expected`: the revision it must still have, or Stale."""
+    model = locked_model(actor, name)
+    require(actor, Action.EDIT_MODEL, model)
+    _same_revision(model, expected)
+    model.description = text.free_text("description", description, limit=DESCRIPTION_LIMIT)
+    _edited(model, "description")
+    emit(actor, Verb.MODEL_UPDATED, model, description=model.description)
+    return model
+
+
+@transaction.atomic
+def tag_model(actor: Actor, name: object, key: str, value: str | None) -> Model:
+    """Set a tag of a model, or remove it (`value` None; removing an absent one is harmless)."""
+    model = locked_model(actor, name)
+    require(actor, Action.EDIT_MODEL, model)
+    _change_tag(ModelTag, {"model": model}, key, value)
+    _edited(model)
+    emit(actor, Verb.MODEL_TAGGED, model, key=key, value=value)
+    return model
+
+
+@transaction.atomic
+def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> None:
+    """Delete a model with its versions; refused while one of them holds an exclusive stage (StageInUse)."""
+    model = locked_model(actor, name)
+    require(actor, Action.DELETE_MODEL, model)
+    _same_revision(model, expected)
+    held = Occupancy.objects.filter(model=model, ended_at__isnull=True, exclusive=True).select_related("version")
+    for occupancy in held:
+        raise StageInUse(name=model.name, version=occupancy.version.number, stage=occupancy.stage)
+    now = timezone.now()
+    _close_promotions(actor, model, Promotion.objects.filter(model=model), why="the model was deleted")
+    Occupancy.objects.filter(model=model, ended_at__isnull=True).update(ended_at=now)
+    model.aliases.all().delete()
+    model.versions.filter(deleted_at__isnull=True).update(deleted_at=now)
+    model.deleted_at = now
+    _edited(model, "deleted_at", resolves_anew=True)
+    emit(actor, Verb.MODEL_DELETED, model)
+
+
+# --- Versions ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a version comes from.
+
+    `source` is what the registrar called the place. `place` and `path` find the files in our own store, `copy_of` in
+    another version; with neither, the bytes lie elsewhere and have no digest. `run_ref` names a run, known or not.
+    """
+
+    source: str
+    place: Place | None = None
+    path: str = ""
+    copy_of: Version | None = None
+    run: Run | None = None
+    run_ref: str = ""
+    logged_model: LoggedModel | None = None
+
+
+@dataclass(frozen=True)
+class Registered:
+    """A version, and whether an identical request made it a moment before."""
+
+    version: Version
+    repeated: bool
+
+
+@dataclass(frozen=True)
+class _Bytes:
+    manifest: Manifest | None = None
+    uploader_ids: frozenset[int] = field(default_factory=frozenset)
+
+
+@transaction.atomic
+def register_version(
+    actor: Actor,
+    name: object,
+    origin: Origin,
+    *,
+    description: str = "",
+    run_link: str = "",
+    tags: Mapping[str, str] | None = None,
+    files_required: bool = False,
+) -> Registered:
+    """The next version of a model, with its files frozen.
+
+    An identical request of the same token inside ten minutes gives the version that the first one made: stock clients
+    repeat their POSTs (a workspace can turn that off). Raises NoFiles when `files_required` and there are none.
+    """
+    model = locked_model(actor, name)
+    require(actor, Action.REGISTER_VERSION, model)
+    source = text.free_text("source", origin.source, limit=1000, lines=False, empty=False)
+    request = digest(
+        [source, origin.run_ref, str(origin.logged_model and origin.logged_model.pk), description, run_link]
+        + [sorted((tags or {}).items()), actor.user_id, str(actor.token_id)]
+    )
+    if earlier := _repeated(actor, model, request):
+        emit(actor, Verb.VERSION_REPEATED, model, subject=str(earlier), version=earlier.number)
+        return Registered(earlier, True)
+    frozen = _frozen(actor, origin)
+    if files_required and frozen.manifest is None:
+        raise NoFiles(origin=source)
+    model.last_version += 1
+    version = Version.objects.create(
+        model=model,
+        number=model.last_version,
+        description=text.free_text("description", description, limit=DESCRIPTION_LIMIT),
+        source=source,
+        manifest=frozen.manifest,
+        run=origin.run,
+        run_ref=text.free_text("run_id", origin.run_ref, limit=64, lines=False),
+        run_link=text.free_text("run_link", run_link, limit=1000, lines=False),
+        logged_model=origin.logged_model,
+        registrar_id=actor.user_id,
+        registrar_token=actor.token_id,
+        request_digest=request,
+    )
+    version.uploaders.set(frozen.uploader_ids)
+    _write_tags(VersionTag, {"version": version}, tags or {})
+    Occupancy.objects.create(model=model, version=version, stage=Stage.NONE, started_at=version.created_at)
+    _edited(model, "last_version", resolves_anew=True)
+    emit(
+        actor,
+        Verb.VERSION_REGISTERED,
+        model,
+        subject=str(version),
+        version=version.number,
+        source=source,
+        manifest=frozen.manifest.digest if frozen.manifest else None,
+        run=version.run_ref,
+    )
+    version.stage = Stage.NONE
+    return Registered(version, False)
+
+
+def _repeated(actor: Actor, model: Model, request: str) -> Version | None:
+    if not Workspace.objects.filter(pk=actor.workspace_id, folds_repeated_creates=True).exists():
+        return None
+    since = timezone.now() - REPEATED_WITHIN
+    return (
+        Version.objects.with_stage()
+        .select_related("model", "manifest")
+        .filter(model=model, request_digest=request, created_at__gte=since, deleted_at__isnull=True)
+        .order_by("-created_at")
+        .first()
+    )
+
+
+def _frozen(actor: Actor, origin: Origin) -> _Bytes:
+    if origin.copy_of:
+        return _Bytes(origin.copy_of.manifest, frozenset(origin.copy_of.uploaders.values_list("pk", flat=True)))
+    folder = origin.place.existing_folder(actor) if origin.place else None
+    if folder is None:
+        return _Bytes()
+    content = artifacts.seal(folder, origin.path)
+    if not content.files:
+        return _Bytes()
+    return _Bytes(artifacts.manifest_of(actor.workspace_id, content.files), content.uploader_ids)
+
+
+@transaction.atomic
+def describe_version(
+    actor: Actor, name: object, number: object, description: str, *, expected: int | None = None
+) -> Version:
+    """Give a version another description. `expected`: the revision it must still have, or Stale."""
+    model = locked_model(actor, name)
+    version = version_of(model, number)
+    require(actor, Action.EDIT_VERSION, model)
+    _same_revision(version, expected)
+    version.description = text.free_text("description", description, limit=DESCRIPTION_LIMIT)
+    _version_edited(version, "description")
+    emit(
+        actor,
+        Verb.VERSION_UPDATED,
+        model,
+        subject=str(version),
+        version=version.number,
+        description=version.description,
+    )
+    return version
+
+
+@transaction.atomic
+def tag_version(actor: Actor, name: object, number: object, key: str, value: str | None) -> Version:
+    """Set a tag of a version, or remove it (`value` None; removing an absent one is harmless)."""
+    model = locked_model(actor, name)
+    version = version_of(model, number)
+    require(actor, Action.EDIT_VERSION, model)
+    _change_tag(VersionTag, {"version": version}, key, value)
+    _version_edited(version)
+    emit(actor, Verb.VERSION_TAGGED, model, subject=str(version), version=version.number, key=key, value=value)
+    return version
+
+
+@transaction.atomic
+def delete_version(actor: Actor, name: object, number: object, *, expected: int | None = None) -> None:
+    """Delete a version: its own registrar or a maintainer may, unless it holds an exclusive stage (StageInUse)."""
+    model = locked_model(actor, name)
+    version = version_of(model, number)
+    if not actor.may(Action.DELETE_VERSION, model.id):
+        require(actor, Action.DELETE_OWN_VERSION, model)
+        if version.registrar_id != actor.user_id:
+            raise NotYourVersion
+    _same_revision(version, expected)
+    if policy_for(Stage(version.stage)).exclusive:
+        raise StageInUse(name=model.name, version=version.number, stage=version.stage)
+    now = timezone.now()
+    _close_promotions(actor, model, Promotion.objects.filter(version=version), why="the version was deleted")
+    version.occupancies.filter(ended_at__isnull=True).update(ended_at=now)
+    version.aliases.all().delete()
+    version.deleted_at = now
+    _version_edited(version, "deleted_at")
+    _edited(model, resolves_anew=True)
+    emit(actor, Verb.VERSION_DELETED, model, subject=str(version), version=version.number)
+
+
+def _close_promotions(actor: Actor, model: Model, promotions: Iterable[Promotion], *, why: str) -> None:
+    for promotion in [promotion for promotion in promotions if promotion.state == State.OPEN]:
+        promotion.state, promotion.reason = State.SUPERSEDED, why
+        promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
+        promotion.save(update_fields=["state", "reason", "decided_by", "decided_at"])
+        emit(actor, Verb.PROMOTION_SUPERSEDED, model, subject=str(promotion), promotion=str(promotion.id), reason=why)
+
+
+# --- Aliases ----------------------------------------------------------------------------------------------------------
+
+
+@transaction.atomic
+def set_alias(actor: Actor, name: object, alias: object, number: object) -> Alias:
+    """Point an alias at a version; it moves when it pointed at another one."""
+    model = locked_model(actor, name)
+    version = version_of(model, number)
+    require(actor, Action.SET_ALIAS, model)
+    pointer, _ = Alias.objects.update_or_create(model=model, name=alias_name(alias), defaults={"version": version})
+    _edited(model, resolves_anew=True)
+    emit(actor, Verb.ALIAS_SET, model, subject=f"{model.name}@{alias}", alias=alias, version=version.number)
+    return pointer
+
+
+@transaction.atomic
+def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = False) -> None:
+    """Take an alias away; AliasNotFound unless `missing_ok`."""
+    model = locked_model(actor, name)
+    require(actor, Action.SET_ALIAS, model)
+    removed, _ = model.aliases.filter(name=alias).delete()
+    if not removed:
+        if missing_ok:
+            return
+        raise AliasNotFound(name=model.name, alias=alias)
+    _edited(model, resolves_anew=True)
+    emit(actor, Verb.ALIAS_REMOVED, model, subject=f"{model.name}@{alias}", alias=alias)
+
+
+# --- Tags -------------------------------------------------------------------------------------------------------------
+
+
+def _write_tags(table: type[ModelTag] | type[VersionTag], owner: dict[str, object], tags: Mapping[str, str]) -> None:
+    if len(tags) > TAGS_LIMIT:
+        raise TooManyTags(limit=TAGS_LIMIT)
+    table._default_manager.bulk_create(
+        [
+            table(
+                **owner,
+                key=text.key("tags.key", key),
+                value=text.free_text("tags.value", value, limit=TAG_VALUE_LIMIT),
+            )
+            for key, value in tags.items()
+        ]
+    )
+
+
+def _change_tag(
+    table: type[ModelTag] | type[VersionTag], owner: dict[str, object], key: str, value: str | None
+) -> None:
+    text.key("key", key)
+    there = table._default_manager.filter(**owner)
+    if value is None:
+        there.filter(key=key).delete()
+        return
+    text.free_text("value", value, limit=TAG_VALUE_LIMIT)
+    if not there.filter(key=key).exists() and there.count() >= TAGS_LIMIT:
+        raise TooManyTags(limit=TAGS_LIMIT)
+    table._default_manager.update_or_create(**owner, key=key, defaults={"value": value})

@@ -1,0 +1,105 @@
+"""A live server for tests with real clients: granian, on a database of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Live:
+    """`accounts`: admin, reviewer, ci → password and token."""
+
+    url: str
+    accounts: dict[str, dict[str, str]]
+    env: dict[str, str]
+
+    def token(self, account: str) -> str:
+        return self.accounts[account]["token"]
+
+    def manage(self, *arguments: str) -> str:
+        """Run `manage.py` against the server's database; its output."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=ROOT,
+            env=self.env,
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+
+
+@contextmanager
+def serving(directory: Path, name: str, **settings: str) -> Iterator[Live]:
+    """A server with the sample accounts, on a new database called `name`; its files and log go into `directory`."""
+    database = _database(name)
+    port = _free_port()
+    url = f"http://127.0.0.1:{port}"
+    env = {
+        **os.environ,
+        "DATABASE_URL": database,
+        "VOUCH_URL": url,
+        "VOUCH_DATA": str(directory / "data"),
+        "VOUCH_INSECURE_HTTP": "1",
+        "VOUCH_ADMIN": "1",
+        "VOUCH_STATIC_FROM_SOURCE": "1",
+        **settings,
+    }
+    live = Live(url, {}, env)
+    live.manage("migrate", "--verbosity", "0")
+    live.accounts.update(json.loads(live.manage("sample", "accounts", "--json"))["accounts"])
+    command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application", "--http", "1"]
+    command += ["--no-ws", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "6"]
+    log = directory / "granian.log"
+    with log.open("wb") as output:
+        server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
+    try:
+        _wait_until_ready(url, server, log)
+        yield live
+    finally:
+        server.terminate()
+        try:
+            server.wait(10)
+        except subprocess.TimeoutExpired:
+            server.kill()
+
+
+def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(f"{url}/readyz", timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            if server.poll() is not None:
+                break
+            time.sleep(0.1)
+    raise RuntimeError(f"the server did not come up:\n{log.read_text()[-4000:]}")
+
+
+def _database(name: str) -> str:
+    given = urlsplit(os.environ["DATABASE_URL"])
+    with psycopg.connect(urlunsplit(given._replace(path="/postgres")), autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        connection.execute(f'CREATE DATABASE "{name}"')
+    return urlunsplit(given._replace(path=f"/{name}"))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

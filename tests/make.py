@@ -1,0 +1,72 @@
+"""Builds states through the services, as their users would."""
+
+from __future__ import annotations
+
+import uuid
+
+from accounts.actor import Actor
+from accounts.models import User, UserKind, Workspace
+from accounts.queries import session_actor, system_actor
+from accounts.roles import Role, Scope
+from accounts.services import people, tokens
+from lineage.services import artifacts
+from lineage.services.artifacts import Place
+from registry.evidence import gather
+from registry.models import Model, Promotion, Version
+from registry.services import catalog, promotions
+from registry.services.catalog import Origin
+
+PASSWORD = "a long enough password"
+
+
+def workspace(slug: str = "default") -> Workspace:
+    if slug == "default":
+        return people.default_workspace()
+    return Workspace.objects.get_or_create(slug=slug, defaults={"name": slug})[0]
+
+
+def actor(username: str, *roles: Role, slug: str = "default", kind: UserKind = UserKind.PERSON) -> Actor:
+    """A user of this name with these roles in the workspace, acting by a session."""
+    home = workspace(slug)
+    operator = system_actor(home)
+    user = User.objects.filter(username=username).first() or people.create_user(
+        operator, username=username, kind=kind, password=PASSWORD if kind == UserKind.PERSON else None
+    )
+    for role in roles:
+        people.give(operator, role, user=user)
+    return session_actor(user, home)
+
+
+def token(owner: Actor, *scopes: Scope, days: int = 90, model_glob: str = "") -> str:
+    """A plain token of the owner's, with every scope when none is named."""
+    issued = tokens.create(owner, name="test", scopes=scopes or tuple(Scope), days=days, model_glob=model_glob)
+    return issued.plain
+
+
+def by_token(owner: Actor, *scopes: Scope, model_glob: str = "") -> Actor:
+    """The owner, acting by a new token."""
+    plain = token(owner, *scopes, model_glob=model_glob)
+    return tokens.authenticate(plain, address=None, request_id="")
+
+
+def model(owner: Actor, name: str = "churn") -> Model:
+    return catalog.create_model(owner, name=name)
+
+
+def version(owner: Actor, name: str = "churn", content: bytes | None = None, **more: object) -> Version:
+    """The next version of the model, from an upload of one file; its content is unlike any other by default."""
+    upload = uuid.uuid4().hex
+    place = Place(upload_name=upload)
+    artifacts.upload(owner, place, "model.bin", [content if content is not None else upload.encode()])
+    origin = Origin(source=f"upload:{upload}", place=place)
+    return catalog.register_version(owner, name, origin, files_required=True, **more).version  # type: ignore[arg-type]
+
+
+def evidence(promotion: Promotion) -> str:
+    return gather(Promotion.objects.get(pk=promotion.pk)).digest
+
+
+def in_production(requester: Actor, reviewer: Actor, candidate: Version) -> Promotion:
+    """The version, moved to Production by a request and an approval."""
+    promotion = promotions.request(requester, candidate.model.name, candidate.number, "Production")
+    return promotions.approve(reviewer, promotion.pk, evidence=evidence(promotion))

@@ -1,0 +1,1 @@
+"""Doors: each parses, calls one service or query, and encodes. No rules, no writes, no transactions."""

@@ -1,0 +1,49 @@
+"""Who is calling a token door: `Authorization: Bearer TOKEN`, or Basic with the token as password."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from django.http import HttpRequest
+
+from accounts.actor import Actor
+from accounts.queries import WorkspaceNotFound
+from accounts.services import tokens
+from core.errors import Denied
+
+
+class NoToken(Denied):
+    """Send a token: `Authorization: Bearer TOKEN` (MLFLOW_TRACKING_TOKEN), or Basic with the token as password."""
+
+
+def actor_of(request: HttpRequest, *, workspace_header: str) -> Actor:
+    """Who is calling, by the token alone; cookies are not looked at.
+
+    A token acts in one workspace: `workspace_header`, when it is sent, must name that one. Raises NoToken, BadToken,
+    TokenExpired, WorkspaceNotFound.
+    """
+    actor = tokens.authenticate(
+        _token(request), address=address_of(request), request_id=getattr(request, "request_id", "")
+    )
+    named = request.headers.get(workspace_header)
+    if named and named != actor.workspace_slug:
+        raise WorkspaceNotFound(slug=named)
+    return actor
+
+
+def address_of(request: HttpRequest) -> str | None:
+    """The address that the request came from."""
+    return request.META.get("REMOTE_ADDR") or None
+
+
+def _token(request: HttpRequest) -> str:
+    scheme, _, credentials = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and credentials:
+        return credentials.strip()
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
+        except (binascii.Error, UnicodeDecodeError):
+            raise tokens.BadToken from None
+    raise NoToken
