@@ -35,7 +35,7 @@ class TokenRow:
 
 
 # One statement, prepared once per connection: this runs on every request of every client.
-_TOKEN = """
+_BY_PUBLIC_ID = """
 SELECT t.id, t.secret_sha256, t.expires_at, t.last_used_at, t.known_addresses, t.scopes, t.model_glob,
        u.id, u.username, u.is_superuser, w.id, w.slug,
        (SELECT json_agg(json_build_array(g.role, g.model_id)) FROM accounts_grant g
@@ -52,7 +52,7 @@ SELECT t.id, t.secret_sha256, t.expires_at, t.last_used_at, t.known_addresses, t
 def token_row(public_id: str, *, address: str | None, request_id: str) -> TokenRow | None:
     """The living token with this public id, or None. One indexed query."""
     with connection.cursor() as cursor:
-        cursor.execute(_TOKEN, [public_id])
+        cursor.execute(_BY_PUBLIC_ID, [public_id])
         row = cursor.fetchone()
     if row is None:
         return None
@@ -123,9 +123,8 @@ def holders(user_ids: Iterable[int], roles: Iterable[Role], *, workspace_id: int
     )
     granted = Q(workspace_id=workspace_id, role__in=wanted) & (Q(model_id=model_id) | Q(model_id__isnull=True))
     ids = active.values_list("pk", flat=True)
-    for grant in Grant.objects.filter(granted & _held_by(ids)).select_related("team").prefetch_related("team__members"):
-        found |= {grant.user_id} if grant.user_id else {member.pk for member in grant.team.members.all()}
-    return found & set(ids)
+    held = Grant.objects.filter(granted & _held_by(ids)).values_list("user_id", "team__members")
+    return (found | {direct or member for direct, member in held}) & set(ids)
 
 
 def workspaces_of(user: User) -> list[Workspace]:

@@ -21,7 +21,7 @@ def step(title: str) -> Iterator[None]:
     began = time.monotonic()
     try:
         yield
-    except BaseException:
-        say("failed")
+    except BaseException as end:
+        say("stopped" if isinstance(end, KeyboardInterrupt) else "failed")
         raise
     say(f"{time.monotonic() - began:6.1f} s")

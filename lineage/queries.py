@@ -51,10 +51,10 @@ def find_run(actor: Actor, run_id: object) -> Run:
 def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:
     """The logged model with its experiment; LoggedModelNotFound."""
     found = as_uuid(logged_model_id)
-    rows = LoggedModel.objects.visible_to(actor).select_related("experiment").filter(pk=found)
+    rows = LoggedModel.objects.visible_to(actor).select_related("experiment")
     if not deleted_too:
         rows = rows.filter(deleted_at__isnull=True)
-    logged_model = rows.first() if found else None
+    logged_model = rows.filter(pk=found).first() if found else None
     if logged_model is None:
         raise LoggedModelNotFound(logged_model=logged_model_id)
     return logged_model

@@ -157,7 +157,9 @@ def resolve(actor: Actor, reference: Reference) -> Resolved:
     if row is None or not _may_see(actor, row[0], row[1]):
         find_model(actor, reference.name)
         raise _missing(reference)
-    return Resolved(*row[:9], _json(row[9]), *row[10:15], _json(row[15]), *row[16:])
+    columns = list(row)
+    columns[9], columns[15] = _json(row[9]), _json(row[15])  # files, approved_by
+    return Resolved(*columns)
 
 
 def _statement(reference: Reference) -> tuple[str, Any]:

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
+from django.utils.deprecation import MiddlewareMixin
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -37,15 +39,13 @@ class RequestId:
         return response
 
 
-class _PagesOnly:
+class _PagesOnly(MiddlewareMixin):
     """Steps aside at the token doors."""
 
-    get_response: Answer
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponseBase]:
         if request.path_info.startswith(_TOKEN_DOORS):
-            return self.get_response(request)
-        return super().__call__(request)  # type: ignore[misc, no-any-return]
+            return self.get_response(request)  # type: ignore[return-value]
+        return super().__call__(request)  # type: ignore[return-value]
 
 
 class Sessions(_PagesOnly, SessionMiddleware):

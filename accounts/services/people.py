@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
@@ -148,12 +150,16 @@ def set_team(actor: Actor, *, name: str, usernames: list[str]) -> Team:
 
 @transaction.atomic
 def give(
-    actor: Actor, role: Role, *, user: User | None = None, team: Team | None = None, model_id: object | None = None
+    actor: Actor, role: Role, *, user: User | None = None, team: Team | None = None, model_id: uuid.UUID | None = None
 ) -> Grant:
     """Give a user or a team a role in the actor's workspace, or for one model of it. Repeating it is harmless."""
     _may_give(actor, role)
     grant, created = Grant.objects.get_or_create(
-        workspace_id=actor.workspace_id, user=user, team=team, role=role, model_id=model_id
+        workspace_id=actor.workspace_id,
+        user=user,
+        team=team,
+        role=role,
+        model_id=model_id,  # type: ignore[misc]  # None asks for NULL, which the stubs do not know
     )
     if created:
         audit.record(actor, Verb.GRANT_GIVEN, subject=str(user or team), data=_told(grant))

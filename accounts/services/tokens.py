@@ -129,7 +129,7 @@ def _scopes(values: Collection[str]) -> frozenset[Scope]:
 
 @transaction.atomic
 def revoke(actor: Actor, token_id: uuid.UUID) -> Token:
-    """End a token of the actor's own, or, for an administrator, anybody's in the workspace. Repeating it is harmless."""
+    """End a token of the actor's own, or for an administrator anybody's in the workspace; harmless when repeated."""
     reachable = Token.objects.select_for_update().filter(workspace_id=actor.workspace_id)
     if not actor.may(Action.EDIT_USERS):
         reachable = reachable.filter(user_id=actor.user_id)
@@ -157,14 +157,14 @@ def authenticate(plain: str, *, address: str | None, request_id: str) -> Actor:
         raise TokenExpired(at=f"{row.expires_at:%Y-%m-%d %H:%M} UTC")
     new_address = address is not None and address not in row.known_addresses
     if new_address or row.last_used_at is None or now - row.last_used_at > _TOUCH_AFTER:
-        _note_use(row.actor, now, new_address)
+        _note_use(row.actor, form[1], now, new_address)
     return row.actor
 
 
 @transaction.atomic
-def _note_use(actor: Actor, now: datetime.datetime, new_address: bool) -> None:
+def _note_use(actor: Actor, public_id: str, now: datetime.datetime, new_address: bool) -> None:
     # Whoever else notes a use of this token at this moment notes it for us too: nobody waits for that.
-    token = Token.objects.select_for_update(skip_locked=True).filter(pk=actor.token_id).first()
+    token = Token.objects.select_for_update(skip_locked=True).filter(public_id=public_id).first()
     if token is None:
         return
     token.last_used_at = now

@@ -19,7 +19,6 @@ from core.errors import Conflict, Invalid
 from lineage.models import (
     Dataset,
     Experiment,
-    LatestMetric,
     LoggedModel,
     LoggedModelMetric,
     Metric,
@@ -249,8 +248,8 @@ def _write_metrics(actor: Actor, run: Run, points: Sequence[Point]) -> None:
 
 
 # PostgreSQL orders NaN above every number, and so does `_recency`.
-_LATEST = f"""
-INSERT INTO {LatestMetric._meta.db_table} AS known (run_id, key, value, timestamp_ms, step)
+_LATEST = """
+INSERT INTO lineage_latestmetric AS known (run_id, key, value, timestamp_ms, step)
 SELECT %s::uuid, * FROM unnest(%s::text[], %s::float8[], %s::bigint[], %s::bigint[])
 ON CONFLICT (run_id, key) DO UPDATE
    SET value = excluded.value, timestamp_ms = excluded.timestamp_ms, step = excluded.step

@@ -130,6 +130,7 @@ class Version(models.Model):
     updated_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
     revision = models.BigIntegerField(default=1)
+    stage: str  # the one that it holds now, where the query was made `with_stage()`
 
     objects: ClassVar[VersionQuerySet] = VersionQuerySet.as_manager()  # type: ignore[assignment]
 

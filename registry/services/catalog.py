@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
+from django.db.models import Manager
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -113,7 +114,7 @@ def create_model(actor: Actor, *, name: object, description: str = "", tags: Map
     except IntegrityError:
         _name_is_free(actor, name)
         raise
-    _write_tags(ModelTag, {"model": model}, tags or {})
+    ModelTag.objects.bulk_create(ModelTag(model=model, key=key, value=value) for key, value in _tags(tags))
     emit(actor, Verb.MODEL_CREATED, model, description=model.description, tags=dict(tags or {}))
     return model
 
@@ -143,7 +144,7 @@ def tag_model(actor: Actor, name: object, key: str, value: str | None) -> Model:
     """Set a tag of a model, or remove it (`value` None; removing an absent one is harmless)."""
     model = locked_model(actor, name)
     require(actor, Action.EDIT_MODEL, model)
-    _change_tag(ModelTag, {"model": model}, key, value)
+    _change_tag(model.tags, key, value)
     _edited(model)
     emit(actor, Verb.MODEL_TAGGED, model, key=key, value=value)
     return model
@@ -222,8 +223,16 @@ def register_version(
     require(actor, Action.REGISTER_VERSION, model)
     source = text.free_text("source", origin.source, limit=1000, lines=False, empty=False)
     request = digest(
-        [source, origin.run_ref, str(origin.logged_model and origin.logged_model.pk), description, run_link]
-        + [sorted((tags or {}).items()), actor.user_id, str(actor.token_id)]
+        {
+            "source": source,
+            "run": origin.run_ref,
+            "logged_model": str(origin.logged_model.pk) if origin.logged_model else None,
+            "description": description,
+            "run_link": run_link,
+            "tags": dict(tags or {}),
+            "user": actor.user_id,
+            "token": str(actor.token_id),
+        }
     )
     if earlier := _repeated(actor, model, request):
         emit(actor, Verb.VERSION_REPEATED, model, subject=str(earlier), version=earlier.number)
@@ -247,7 +256,7 @@ def register_version(
         request_digest=request,
     )
     version.uploaders.set(frozen.uploader_ids)
-    _write_tags(VersionTag, {"version": version}, tags or {})
+    VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in _tags(tags))
     Occupancy.objects.create(model=model, version=version, stage=Stage.NONE, started_at=version.created_at)
     _edited(model, "last_version", resolves_anew=True)
     emit(
@@ -317,7 +326,7 @@ def tag_version(actor: Actor, name: object, number: object, key: str, value: str
     model = locked_model(actor, name)
     version = version_of(model, number)
     require(actor, Action.EDIT_VERSION, model)
-    _change_tag(VersionTag, {"version": version}, key, value)
+    _change_tag(version.tags, key, value)
     _version_edited(version)
     emit(actor, Verb.VERSION_TAGGED, model, subject=str(version), version=version.number, key=key, value=value)
     return version
@@ -385,30 +394,21 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
 # --- Tags -------------------------------------------------------------------------------------------------------------
 
 
-def _write_tags(table: type[ModelTag] | type[VersionTag], owner: dict[str, object], tags: Mapping[str, str]) -> None:
-    if len(tags) > TAGS_LIMIT:
+def _tags(tags: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    if tags and len(tags) > TAGS_LIMIT:
         raise TooManyTags(limit=TAGS_LIMIT)
-    table._default_manager.bulk_create(
-        [
-            table(
-                **owner,
-                key=text.key("tags.key", key),
-                value=text.free_text("tags.value", value, limit=TAG_VALUE_LIMIT),
-            )
-            for key, value in tags.items()
-        ]
-    )
+    return [
+        (text.key("tags.key", key), text.free_text("tags.value", value, limit=TAG_VALUE_LIMIT))
+        for key, value in (tags or {}).items()
+    ]
 
 
-def _change_tag(
-    table: type[ModelTag] | type[VersionTag], owner: dict[str, object], key: str, value: str | None
-) -> None:
+def _change_tag(tags: Manager[ModelTag] | Manager[VersionTag], key: str, value: str | None) -> None:
     text.key("key", key)
-    there = table._default_manager.filter(**owner)
     if value is None:
-        there.filter(key=key).delete()
+        tags.filter(key=key).delete()
         return
     text.free_text("value", value, limit=TAG_VALUE_LIMIT)
-    if not there.filter(key=key).exists() and there.count() >= TAGS_LIMIT:
+    if not tags.filter(key=key).exists() and tags.count() >= TAGS_LIMIT:
         raise TooManyTags(limit=TAGS_LIMIT)
-    table._default_manager.update_or_create(**owner, key=key, defaults={"value": value})
+    tags.update_or_create(key=key, defaults={"value": value})

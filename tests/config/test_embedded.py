@@ -172,9 +172,9 @@ def test_a_stale_pid_file_does_not_block_a_start(data: Path, content: str) -> No
 
 def test_a_second_vouch_on_the_same_data_is_refused_by_name_of_the_first(data: Path) -> None:
     with another_vouch(data) as (process, words):
-        with pytest.raises(datadir.CannotStart, match=f"in use by another Vouch .process {process.pid}"):
-            with embedded.services(data, durable=False):
-                pass
+        refusal = f"in use by another Vouch .process {process.pid}"
+        with pytest.raises(datadir.CannotStart, match=refusal), embedded.services(data, durable=False):
+            pass
         assert scalar(words[0], "SELECT 1") == 1  # and the first one was not disturbed
 
 
@@ -195,9 +195,9 @@ def test_files_of_another_major_version_are_refused_with_the_way_out(data: Path)
     with embedded.services(data, durable=False):
         pass
     (data / "postgres" / "PG_VERSION").write_text("15\n")
-    with pytest.raises(datadir.CannotStart, match="made by PostgreSQL 15.*pg_dump"):
-        with embedded.services(data, durable=False):
-            pass
+    refusal = r"made by PostgreSQL 15.*pg_dump"
+    with pytest.raises(datadir.CannotStart, match=refusal), embedded.services(data, durable=False):
+        pass
 
 
 def test_half_made_database_files_are_made_again(data: Path) -> None:

@@ -26,6 +26,6 @@ class Command(BaseCommand):
                 self.stdout.write(self.style.ERROR(f"chain {flaw.chain}, entry {flaw.sequence}: {flaw.problem}"))
         if flaws:
             raise CommandError(
-                f"{len(flaws)} of {chains} chains are damaged; each one's first bad entry is named above"
+                f"{len(flaws)} of {chains} chains are damaged: the first bad entry of each is named above"
             )
         self.stdout.write(self.style.SUCCESS(f"whole: {chains} chains, {entries} entries"))
