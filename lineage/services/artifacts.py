@@ -103,8 +103,12 @@ def upload(
     if not (place.run or place.logged_model):
         text.name("upload", place.upload_name)
     folder = place.existing_folder(actor)
-    if folder:
-        _may_write(folder, path)
+    there = folder.files.filter(path=path).first() if folder else None
+    if there is None or there.sha256 != announced_sha256:
+        if folder:
+            _may_write(folder, path)
+        if there and announced_sha256 and not overwrite:
+            raise FileExists(path=path)
     blob = local.write(chunks, announced_sha256=announced_sha256, announced_size=announced_size)
     return _record(actor, place, path, blob, overwrite=overwrite)
 
