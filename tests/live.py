@@ -45,7 +45,7 @@ class Live:
 
 
 @contextmanager
-def serving(directory: Path, name: str, **settings: str) -> Iterator[Live]:
+def serving(directory: Path, name: str, *, workers: int = 1, **settings: str) -> Iterator[Live]:
     """A server with the sample accounts, on a new database called `name`; its files and log go into `directory`."""
     database = _database(name)
     port = _free_port()
@@ -64,7 +64,8 @@ def serving(directory: Path, name: str, **settings: str) -> Iterator[Live]:
     live.manage("migrate", "--verbosity", "0")
     live.accounts.update(json.loads(live.manage("sample", "accounts", "--json"))["accounts"])
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application", "--http", "1"]
-    command += ["--no-ws", "--host", "127.0.0.1", "--port", str(port), "--workers", "1", "--blocking-threads", "6"]
+    command += ["--no-ws", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
+    command += ["--blocking-threads", "6"]
     log = directory / "granian.log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
