@@ -5,10 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable
 
+from django.db.models import QuerySet, prefetch_related_objects
+
 from accounts.actor import Actor
 from core import text
 from core.errors import NotFound
-from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Run
+from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Metric, Run
 
 
 class ExperimentNotFound(NotFound):
@@ -46,6 +48,30 @@ def find_run(actor: Actor, run_id: object) -> Run:
     if run is None:
         raise RunNotFound(run=run_id)
     return run
+
+
+def whole_run(actor: Actor, run_id: object) -> Run:
+    """The run with everything it logged, metrics by their last value; RunNotFound. Seven queries."""
+    run = find_run(actor, run_id)
+    prefetch_related_objects([run], "tags", "params", "metrics", "inputs__dataset", "models")
+    return run
+
+
+def metric_history(actor: Actor, run_id: object, key: str) -> QuerySet[Metric]:
+    """Every point of a metric; none for a run that the actor cannot see."""
+    found = as_uuid(run_id)
+    runs = Run.objects.visible_to(actor).filter(pk__in=[found] if found else [])
+    return Metric.objects.filter(run__in=runs, key=key)
+
+
+def logged_models(actor: Actor) -> QuerySet[LoggedModel]:
+    """Living logged models that the actor can see, each with its experiment, tags, parameters and metrics."""
+    return (
+        LoggedModel.objects.visible_to(actor)
+        .filter(deleted_at__isnull=True)
+        .select_related("experiment")
+        .prefetch_related("tags", "params", "metrics")
+    )
 
 
 def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:

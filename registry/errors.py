@@ -47,6 +47,12 @@ class UnknownStage(Invalid):
     """{field} {value!r} is not a stage: use one of {known}."""
 
 
+class NothingToArchive(Invalid):
+    """archive_existing_versions makes sense for a stage that serves, Staging or Production, not for {stage}."""
+
+    field = "archive_existing_versions"
+
+
 class BadReference(Invalid):
     """{value!r} is not a model URI: use models:/NAME/NUMBER, models:/NAME/STAGE, models:/NAME@ALIAS or
     models:/NAME/latest."""

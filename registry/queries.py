@@ -16,6 +16,7 @@ from accounts.actor import Actor
 from accounts.permissions import reaches
 from accounts.roles import Action, Scope
 from core.errors import NotFound
+from lineage.models import ManifestFile
 from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, PromotionNotFound, VersionNotFound
 from registry.lifecycle import Stage
 from registry.models import Alias, Model, Occupancy, Promotion, Version
@@ -27,6 +28,7 @@ def find_model(actor: Actor, name: object) -> Model:
     model = (
         Model.objects.visible_to(actor)
         .filter(name=str(name))
+        .select_related("created_by")
         .prefetch_related("tags", Prefetch("aliases", Alias.objects.select_related("version").order_by("name")))
         .first()
     )
@@ -86,6 +88,114 @@ def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     if promotion is None:
         raise PromotionNotFound(promotion=promotion_id)
     return promotion
+
+
+# --- Versions in one statement ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """A version with its tags and aliases, as a door tells it. `manifest` is the SHA-256 of its frozen files' list."""
+
+    model_id: uuid.UUID
+    name: str
+    id: uuid.UUID
+    number: int
+    stage: str
+    created_at: datetime
+    updated_at: datetime
+    registrar: str
+    description: str
+    source: str
+    run: str
+    run_link: str
+    status: str
+    status_message: str
+    logged_model_id: uuid.UUID | None
+    manifest: str | None
+    promotion_id: uuid.UUID | None  # the one that moved it into its stage
+    tags: list[tuple[str, str]]
+    aliases: list[str]
+
+
+# `held` finds the versions, each with its open occupancy. A model without any gives one row of nulls, so that one
+# statement tells it from a model that is not there.
+_FACTS = """
+SELECT m.id, m.name, v.id, v.number, held.stage, v.created_at, v.updated_at, u.username, v.description, v.source,
+       v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id, f.digest, held.promotion_id,
+       (SELECT json_agg(json_build_array(t.key, t.value) ORDER BY t.key)
+          FROM registry_versiontag t WHERE t.version_id = v.id),
+       (SELECT json_agg(a.name ORDER BY a.name) FROM registry_alias a WHERE a.version_id = v.id)
+  FROM registry_model m
+  LEFT JOIN LATERAL ({held}) held ON true
+  LEFT JOIN registry_version v ON v.id = held.version_id
+  LEFT JOIN accounts_user u ON u.id = v.registrar_id
+  LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
+ WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL
+ ORDER BY v.number DESC
+"""
+_FACTS_BY_STAGE = _FACTS.format(
+    held="""
+    SELECT newest.* FROM unnest(%s::text[]) AS wanted(stage)
+     CROSS JOIN LATERAL (
+        SELECT o.version_id, o.stage, o.promotion_id
+          FROM registry_occupancy o JOIN registry_version n ON n.id = o.version_id
+         WHERE o.model_id = m.id AND o.stage = wanted.stage AND o.ended_at IS NULL
+         ORDER BY n.number DESC LIMIT 1) newest"""
+)
+_HELD_BY_ONE = """
+    SELECT o.version_id, o.stage, o.promotion_id
+      FROM registry_version n JOIN registry_occupancy o ON o.version_id = n.id AND o.ended_at IS NULL
+     WHERE n.model_id = m.id AND n.deleted_at IS NULL AND {condition}
+     ORDER BY n.number DESC LIMIT 1"""
+_FACTS_BY_NUMBER = _FACTS.format(held=_HELD_BY_ONE.format(condition="n.number = %s::integer"))
+_FACTS_BY_ALIAS = _FACTS.format(
+    held=_HELD_BY_ONE.format(
+        condition="n.id = (SELECT a.version_id FROM registry_alias a WHERE a.model_id = m.id AND a.name = %s::text)"
+    )
+)
+_FACTS_OF_NEWEST = _FACTS.format(held=_HELD_BY_ONE.format(condition="%s::boolean"))
+
+
+def newest_in_stages(actor: Actor, name: str, stages: Sequence[Stage]) -> list[VersionFacts]:
+    """The highest version in each of `stages` that has one; ModelNotFound. One query."""
+    return _facts(actor, _FACTS_BY_STAGE, name, [str(stage) for stage in stages])
+
+
+def version_facts(actor: Actor, name: str, number: object) -> VersionFacts:
+    """One version; ModelNotFound, VersionNotFound or BadVersionNumber. One query."""
+    for found in _facts(actor, _FACTS_BY_NUMBER, name, version_number(number)):
+        return found
+    raise VersionNotFound(name=name, version=number)
+
+
+def version_facts_at_alias(actor: Actor, name: str, alias: str) -> VersionFacts:
+    """The version that an alias points at, `latest` being the highest; ModelNotFound or AliasNotFound. One query."""
+    newest = alias.lower() == "latest"
+    for found in _facts(actor, _FACTS_OF_NEWEST if newest else _FACTS_BY_ALIAS, name, newest or alias):
+        return found
+    raise AliasNotFound(name=name, alias=alias)
+
+
+def _facts(actor: Actor, statement: str, name: str, wanted: Any) -> list[VersionFacts]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [wanted, actor.workspace_id, name])
+        rows = cursor.fetchall()
+    if not rows or not _may_see(actor, rows[0][0], name):
+        raise ModelNotFound(name=name)
+    return [_as_facts(row) for row in rows if row[2] is not None]
+
+
+def _as_facts(row: Sequence[Any]) -> VersionFacts:
+    columns = list(row)
+    columns[17], columns[18] = [(key, value) for key, value in _json(row[17])], _json(row[18])  # tags, aliases
+    return VersionFacts(*columns)
+
+
+def frozen_files(actor: Actor, version_id: uuid.UUID) -> QuerySet[ManifestFile]:
+    """The files that a version the actor can see was frozen with; none when there is no such version."""
+    manifest = Version.objects.visible_to(actor).filter(pk=version_id).values("manifest_id")
+    return ManifestFile.objects.filter(manifest_id__in=manifest).order_by("path")
 
 
 # --- Resolving --------------------------------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import secrets
 import time
@@ -36,6 +37,8 @@ KEY_LIMIT = 250
 PARAM_VALUE_LIMIT = 6000
 TAG_VALUE_LIMIT = 8000
 NAME_TAG = "mlflow.runName"  # the tag in which every client keeps the run's name
+MODELS_TAG = "mlflow.log-model.history"
+MODEL_HISTORY_LIMIT = 1_000_000
 _ADJECTIVES = ("amber", "brisk", "calm", "deft", "early", "fair", "glad", "keen", "lucid", "merry", "quick", "sound")
 _NOUNS = ("alder", "beacon", "cedar", "delta", "ember", "fjord", "grove", "harbor", "inlet", "larch", "meadow", "reef")
 
@@ -181,6 +184,20 @@ def log_inputs(
 def log_outputs(actor: Actor, run_id: object, logged_models: Iterable[tuple[str, int]]) -> None:
     """Note which logged models the run made, each with its step."""
     _link_models(actor, _locked(actor, run_id), logged_models, is_output=True)
+
+
+@transaction.atomic
+def note_model(actor: Actor, run_id: object, description: Mapping[str, object]) -> None:
+    """Add a model that a client of the 2.x generation logged to the run's tag mlflow.log-model.history."""
+    run = _locked(actor, run_id)
+    there = run.tags.filter(key=MODELS_TAG).first()
+    try:
+        known = json.loads(there.value) if there else []
+    except ValueError:
+        known = []  # somebody set the tag himself, to something else
+    history = json.dumps([*(known if isinstance(known, list) else []), description])
+    text.free_text(MODELS_TAG, history, limit=MODEL_HISTORY_LIMIT)
+    RunTag.objects.update_or_create(run=run, key=MODELS_TAG, defaults={"value": history})
 
 
 def _link_models(actor: Actor, run: Run, logged_models: Iterable[tuple[str, int]], *, is_output: bool) -> None:

@@ -22,6 +22,7 @@ from registry.errors import (
     AlreadyThere,
     EvidenceChanged,
     ExclusiveStageTaken,
+    NothingToArchive,
     NotYourPromotion,
     PromotionNotFound,
     ReasonMissing,
@@ -64,8 +65,8 @@ def transition(
     """Move a version to a stage as the stock clients ask: directly where the actor may, else open a promotion.
 
     The stage that it holds already is a no-op. An administrator bypasses a policy that allows it, which is marked.
-    `archive_existing` archives the other versions in the stage. Raises ReviewNeeded, after the promotion has been
-    opened (or the open one found), naming what is missing and its page.
+    `archive_existing` archives the other versions in the stage. Raises NothingToArchive; and ReviewNeeded, after the
+    promotion has been opened (or the open one found), naming what is missing and its page.
     """
     promotion, version = _transition(actor, name, number, stage, comment, archive_existing)
     if promotion is not None and promotion.state == State.OPEN:
@@ -91,6 +92,8 @@ def _transition(
     version = version_of(model, number)
     require(actor, Action.REQUEST_PROMOTION, model)
     target = stage_named(stage)
+    if archive_existing and target in (Stage.NONE, Stage.ARCHIVED):
+        raise NothingToArchive(stage=target)
     if version.stage == target:
         return None, version
     promotion = _open(actor, model, version, target, comment=comment, archive_existing=archive_existing)

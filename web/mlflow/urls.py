@@ -1,1 +1,59 @@
-urlpatterns: list[object] = []
+"""The endpoints of the MLflow door. Every other path below its prefixes is a 404 in MLflow's form (`web.errors`)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpResponseBase
+from django.urls import URLPattern, path
+
+from web.mlflow import artifacts, logged_models, registry, server, tracking
+from web.mlflow.door import endpoint, json
+
+# Python, Java and R clients; and the browser-side twin, which some client calls use as well.
+_PREFIXES = ("api", "ajax-api")
+
+_ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
+    "mlflow/registered-models/create": endpoint(POST=json(registry.create_model)),
+    "mlflow/registered-models/get": endpoint(GET=json(registry.get_model)),
+    "mlflow/registered-models/get-latest-versions": endpoint(
+        POST=json(registry.latest_versions), GET=json(registry.latest_versions)
+    ),
+    "mlflow/registered-models/alias": endpoint(
+        GET=json(registry.get_alias), POST=json(registry.set_alias), DELETE=json(registry.delete_alias)
+    ),
+    "mlflow/model-versions/create": endpoint(POST=registry.create_version),
+    "mlflow/model-versions/get": endpoint(GET=json(registry.get_version)),
+    "mlflow/model-versions/transition-stage": endpoint(POST=json(registry.transition_stage)),
+    "mlflow/model-versions/get-download-uri": endpoint(GET=json(registry.download_uri)),
+    "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),
+    "mlflow/experiments/get": endpoint(GET=json(tracking.get_experiment)),
+    "mlflow/experiments/get-by-name": endpoint(GET=json(tracking.get_experiment_by_name)),
+    "mlflow/runs/create": endpoint(POST=json(tracking.create_run)),
+    "mlflow/runs/get": endpoint(GET=json(tracking.get_run)),
+    "mlflow/runs/update": endpoint(POST=json(tracking.update_run)),
+    "mlflow/runs/log-metric": endpoint(POST=json(tracking.log_metric)),
+    "mlflow/runs/log-parameter": endpoint(POST=json(tracking.log_param)),
+    "mlflow/runs/set-tag": endpoint(POST=json(tracking.set_tag)),
+    "mlflow/runs/log-batch": endpoint(POST=json(tracking.log_batch)),
+    "mlflow/runs/log-inputs": endpoint(POST=json(tracking.log_inputs)),
+    "mlflow/runs/outputs": endpoint(POST=json(tracking.log_outputs)),
+    "mlflow/runs/log-model": endpoint(POST=json(tracking.log_model)),
+    "mlflow/metrics/get-history": endpoint(GET=json(tracking.get_metric_history)),
+    "mlflow/artifacts/list": endpoint(GET=json(artifacts.list_run)),
+    "mlflow/logged-models": endpoint(POST=json(logged_models.create)),
+    "mlflow/logged-models/search": endpoint(POST=json(logged_models.search)),
+    "mlflow/logged-models/<str:model_id>": endpoint(GET=json(logged_models.get), PATCH=json(logged_models.finalise)),
+    "mlflow/logged-models/<str:model_id>/params": endpoint(POST=json(logged_models.log_params)),
+    "mlflow/logged-models/<str:model_id>/tags": endpoint(PATCH=json(logged_models.set_tags)),
+    "mlflow/logged-models/<str:model_id>/artifacts/directories": endpoint(GET=json(artifacts.list_logged_model)),
+    "mlflow-artifacts/artifacts": endpoint(GET=json(artifacts.list_proxied)),
+    "mlflow-artifacts/artifacts/<path:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
+}
+
+urlpatterns: list[URLPattern] = [
+    path("health", server.health),
+    path("version", endpoint(GET=server.version)),
+    *(path(f"{prefix}/3.0/mlflow/server-info", server.capabilities) for prefix in _PREFIXES),
+    *(path(f"{prefix}/2.0/{route}", view) for prefix in _PREFIXES for route, view in _ENDPOINTS.items()),
+]

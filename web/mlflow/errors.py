@@ -1,0 +1,69 @@
+"""Refusals as MLflow's error form: the one mapping of this door."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.db import OperationalError
+from django.http import HttpRequest, JsonResponse
+
+from accounts.services.tokens import BadToken, TokenExpired
+from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
+from lineage.services.experiments import ExperimentDeleted, ExperimentExists
+from lineage.services.runs import RunDeleted
+from registry.errors import AliasNotFound, ModelExists
+from web.auth import NoToken
+
+# The first class that fits decides. Statuses and codes are those that the reference server gives: clients branch on
+# them (a missing alias is 400 there). None is a 5xx: stock clients repeat those for minutes, POSTs too.
+_ANSWERS: tuple[tuple[type[Refusal], int, str], ...] = (
+    (NoToken, 401, "UNAUTHENTICATED"),
+    (BadToken, 401, "UNAUTHENTICATED"),
+    (TokenExpired, 401, "UNAUTHENTICATED"),
+    (AliasNotFound, 400, "INVALID_PARAMETER_VALUE"),
+    (ModelExists, 400, "RESOURCE_ALREADY_EXISTS"),
+    (ExperimentExists, 400, "RESOURCE_ALREADY_EXISTS"),
+    (ExperimentDeleted, 400, "INVALID_PARAMETER_VALUE"),
+    (RunDeleted, 400, "INVALID_PARAMETER_VALUE"),
+    (NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),
+    (Denied, 403, "PERMISSION_DENIED"),
+    (Blocked, 403, "PERMISSION_DENIED"),
+    (Invalid, 400, "INVALID_PARAMETER_VALUE"),
+    (Conflict, 409, "RESOURCE_CONFLICT"),
+)
+# Lock not available, statement cancelled by its time limit, serialisation failure, deadlock: come again.
+_BUSY = frozenset({"55P03", "57014", "40001", "40P01"})
+
+
+def refused(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+    """The answer to a refusal; `reasons` and `page` are ours, and ignored by the stock clients."""
+    status, code = next((status, code) for kind, status, code in _ANSWERS if isinstance(refusal, kind))
+    more: dict[str, object] = {"reasons": list(refusal.reasons)} if refusal.reasons else {}
+    if refusal.link:
+        more["page"] = settings.VOUCH_URL + refusal.link
+    response = answer(request, status, code, refusal.message, **more)
+    if status == 401:
+        response["WWW-Authenticate"] = 'Basic realm="vouch"'
+    return response
+
+
+def busy(request: HttpRequest, error: OperationalError) -> JsonResponse | None:
+    """The answer when the database made us wait too long; None when the error is of another kind."""
+    if getattr(error.__cause__, "sqlstate", None) not in _BUSY:
+        return None
+    message = "Somebody else is changing the same thing, or the database is busy: try again in a second."
+    response = answer(request, 503, "TEMPORARILY_UNAVAILABLE", message)
+    response["Retry-After"] = "1"
+    return response
+
+
+def wrong_method(request: HttpRequest, allowed: list[str]) -> JsonResponse:
+    message = f"{request.method} is not possible here; use {' or '.join(allowed)}."
+    response = answer(request, 405, "BAD_REQUEST", message)
+    response["Allow"] = ", ".join(allowed)
+    return response
+
+
+def answer(request: HttpRequest, status: int, code: str, message: str, **more: object) -> JsonResponse:
+    """An error in MLflow's form."""
+    body = {"error_code": code, "message": message, "request_id": getattr(request, "request_id", ""), **more}
+    return JsonResponse(body, status=status)

@@ -1,0 +1,131 @@
+"""How this door names experiments, runs, logged models, versions, and the folders of their files.
+
+mlflow-artifacts:/<experiment>/<run>/artifacts/…            what a run logged
+mlflow-artifacts:/<experiment>/models/m-<id>/artifacts/…    a logged model
+mlflow-artifacts:/versions/<id>/…                           a registered version's frozen files, to read only
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from django.conf import settings
+
+from accounts.actor import Actor
+from core import text
+from core.errors import Invalid, NotFound
+from lineage.models import Experiment, LoggedModel, Run
+from lineage.queries import LoggedModelNotFound, RunNotFound, find_experiment, find_logged_model, find_run
+from lineage.services import experiments
+from lineage.services.artifacts import Place
+
+SCHEME = "mlflow-artifacts:"
+DEFAULT_EXPERIMENT = "0"  # in every workspace, as stock clients presume
+_HEX = re.compile(r"[0-9a-f]{32}")
+
+
+class BadExperimentId(Invalid):
+    """Invalid experiment ID {value!r}: it must be a whole number, in decimal digits."""
+
+    field = "experiment_id"
+
+
+class NoSuchPlace(NotFound):
+    """There is no artifact location {path!r}: files lie under <experiment>/<run>/artifacts, under
+    <experiment>/models/<model>/artifacts, and those of registered versions under versions/<id>."""
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """The frozen files of a version."""
+
+    version_id: uuid.UUID
+
+
+@dataclass(frozen=True)
+class Spot:
+    """A file or directory: whose it is, and its path in there ("" for all of it)."""
+
+    owner: Place | Frozen
+    path: str
+
+
+def experiment_id(experiment: Experiment) -> str:
+    return DEFAULT_EXPERIMENT if experiment.is_default else str(experiment.pk)
+
+
+def logged_model_id(key: uuid.UUID) -> str:
+    return f"m-{key.hex}"
+
+
+def experiment_root(experiment: Experiment) -> str:
+    return experiment.artifact_location or f"{SCHEME}/{experiment_id(experiment)}"
+
+
+def run_root(run: Run) -> str:
+    return f"{experiment_root(run.experiment)}/{run.pk.hex}/artifacts"
+
+
+def logged_model_root(logged_model: LoggedModel) -> str:
+    key = logged_model_id(logged_model.pk)
+    return f"{experiment_root(logged_model.experiment)}/models/{key}/artifacts"
+
+
+def version_root(version_id: uuid.UUID) -> str:
+    return f"{SCHEME}/versions/{version_id.hex}"
+
+
+def experiment_named(actor: Actor, value: str) -> Experiment:
+    """The experiment of this id; BadExperimentId, ExperimentNotFound."""
+    if not re.fullmatch(r"[0-9]{1,18}", value):
+        raise BadExperimentId(value=value)
+    return experiments.default(actor) if int(value) == 0 else find_experiment(actor, int(value))
+
+
+def logged_model_named(actor: Actor, value: str, *, deleted_too: bool = False) -> LoggedModel:
+    """The logged model of this id, `m-` and 32 hex digits; LoggedModelNotFound."""
+    return find_logged_model(actor, logged_model_key(value), deleted_too=deleted_too)
+
+
+def logged_model_key(value: str) -> uuid.UUID:
+    prefix, hexes = value[:2], value[2:]
+    if prefix != "m-" or not _HEX.fullmatch(hexes):
+        raise LoggedModelNotFound(logged_model=value)
+    return uuid.UUID(hex=hexes)
+
+
+def path_in_store(uri: str) -> str | None:
+    """The path that an `mlflow-artifacts:` URI of this server names, without slashes around it; None for others."""
+    if not uri.startswith(SCHEME):
+        return None
+    rest = uri.removeprefix(SCHEME)
+    if rest.startswith("//"):
+        host, _, rest = rest[2:].partition("/")
+        if host not in ("", urlsplit(settings.VOUCH_URL).netloc):
+            return None
+    return rest.strip("/")
+
+
+def spot_at(actor: Actor, path: str) -> Spot:
+    """Whose file `path` is; BadPath, NoSuchPlace, or the NotFound of whose folder it names."""
+    text.artifact_path(path)
+    match path.split("/"):
+        case ["versions", key, *inner] if _HEX.fullmatch(key):
+            return Spot(Frozen(uuid.UUID(hex=key)), "/".join(inner))
+        case [number, "models", key, "artifacts", *inner]:
+            logged_model = logged_model_named(actor, key, deleted_too=True)
+            _lies_in(logged_model.experiment, number, LoggedModelNotFound(logged_model=key))
+            return Spot(Place(logged_model=logged_model), "/".join(inner))
+        case [number, key, "artifacts", *inner] if _HEX.fullmatch(key):
+            run = find_run(actor, key)
+            _lies_in(run.experiment, number, RunNotFound(run=key))
+            return Spot(Place(run=run), "/".join(inner))
+    raise NoSuchPlace(path=path)
+
+
+def _lies_in(experiment: Experiment, number: str, otherwise: NotFound) -> None:
+    if experiment_id(experiment) != number:
+        raise otherwise

@@ -1,0 +1,39 @@
+"""What clients ask about the server itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
+
+from accounts.actor import Actor
+from web.mlflow.door import encoded
+from web.mlflow.errors import wrong_method
+
+SPEAKS = "3.17.2"  # the release of MLflow whose wire this is
+_CAPABILITIES: dict[str, Any] = {
+    "store_type": "SqlStore",
+    "workspaces_enabled": False,
+    "trace_archival_enabled": False,
+    "multipart_uploads_enabled": False,
+    "multipart_downloads_enabled": False,
+    "presigned_upload_run_id_supported": False,
+    "presigned_upload_model_id_supported": False,
+    "features_enabled": {},
+}
+
+
+def health(request: HttpRequest) -> HttpResponse:
+    """For probes, without a token."""
+    return HttpResponse("OK", content_type="text/plain")
+
+
+@csrf_exempt
+def capabilities(request: HttpRequest) -> HttpResponse:
+    """Without a token, as on the reference server: clients ask before they have read their credentials."""
+    return encoded(_CAPABILITIES) if request.method == "GET" else wrong_method(request, ["GET"])
+
+
+def version(actor: Actor, request: HttpRequest) -> HttpResponse:
+    return HttpResponse(SPEAKS, content_type="text/plain")
