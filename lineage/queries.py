@@ -48,6 +48,23 @@ def find_run(actor: Actor, run_id: object) -> Run:
     return run
 
 
+def run_if_known(actor: Actor, run_id: str) -> Run | None:
+    """The run when it is one of ours that the actor can see; a version may name one of another server."""
+    found = as_uuid(run_id)
+    return Run.objects.visible_to(actor).filter(pk=found).first() if found else None
+
+
+def run_details(actor: Actor, run_id: object) -> Run:
+    """The run with what it logged: params, last metrics, tags, data sets; RunNotFound. Five queries."""
+    found = as_uuid(run_id)
+    rows = Run.objects.visible_to(actor).select_related("experiment", "created_by")
+    rows = rows.prefetch_related("params", "metrics", "tags", "inputs__dataset")
+    run = rows.filter(pk=found).first() if found else None
+    if run is None:
+        raise RunNotFound(run=run_id)
+    return run
+
+
 def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:
     """The logged model with its experiment; LoggedModelNotFound."""
     found = as_uuid(logged_model_id)

@@ -13,7 +13,8 @@ from django.db import connection
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
-from accounts.permissions import reaches
+from accounts.models import AuditEntry
+from accounts.permissions import reaches, require
 from accounts.roles import Action, Scope
 from core.errors import NotFound
 from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, PromotionNotFound, VersionNotFound
@@ -86,6 +87,33 @@ def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     if promotion is None:
         raise PromotionNotFound(promotion=promotion_id)
     return promotion
+
+
+def occupancies(version: Version) -> QuerySet[Occupancy]:
+    """The stages that a version held and holds, in order, each with the promotion that moved it in."""
+    return version.occupancies.select_related("promotion__decided_by").order_by("started_at", "id")
+
+
+def generation_of(model_id: uuid.UUID) -> int | None:
+    """The generation of a living model, None when it is gone: what waits for a change looks at this."""
+    return Model.objects.living().filter(pk=model_id).values_list("generation", flat=True).first()
+
+
+def state_of(promotion_id: uuid.UUID) -> str | None:
+    """The state of a promotion, None when it is gone."""
+    return Promotion.objects.filter(pk=promotion_id).values_list("state", flat=True).first()
+
+
+def audit_trail(actor: Actor, model_name: str = "") -> QuerySet[AuditEntry]:
+    """The entries of a model that the actor can see, or of the whole workspace for those who may read all of it.
+
+    Raises ModelNotFound, and Denied when the whole is asked for by somebody else.
+    """
+    entries = AuditEntry.objects.filter(workspace_id=actor.workspace_id)
+    if not model_name:
+        require(actor, Action.READ_AUDIT)
+        return entries
+    return entries.filter(chain__subject_id=find_model(actor, model_name).id)
 
 
 # --- Resolving --------------------------------------------------------------------------------------------------------
