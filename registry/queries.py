@@ -17,20 +17,23 @@ from accounts.models import AuditEntry
 from accounts.permissions import reaches, require
 from accounts.roles import Action, Scope
 from core.errors import NotFound
+from lineage.models import ManifestFile
 from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, PromotionNotFound, VersionNotFound
 from registry.lifecycle import Stage
 from registry.models import Alias, Model, Occupancy, Promotion, Version
 from registry.references import Reference, version_number
 
 
+def models(actor: Actor) -> QuerySet[Model]:
+    """Models that the actor can see, each with its creator, tags and aliases. Three queries."""
+    aliases = Alias.objects.select_related("version").order_by("name")
+    rows = Model.objects.visible_to(actor).select_related("created_by")
+    return rows.prefetch_related("tags", Prefetch("aliases", aliases))
+
+
 def find_model(actor: Actor, name: object) -> Model:
     """The model with its tags and aliases; ModelNotFound. Three queries."""
-    model = (
-        Model.objects.visible_to(actor)
-        .filter(name=str(name))
-        .prefetch_related("tags", Prefetch("aliases", Alias.objects.select_related("version").order_by("name")))
-        .first()
-    )
+    model = models(actor).filter(name=str(name)).first()
     if model is None:
         raise ModelNotFound(name=name)
     return model
@@ -90,8 +93,13 @@ def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
 
 
 def occupancies(version: Version) -> QuerySet[Occupancy]:
-    """The stages that a version held and holds, in order, each with the promotion that moved it in."""
-    return version.occupancies.select_related("promotion__decided_by").order_by("started_at", "id")
+    """The stages that a version held and holds, each with the promotion that moved it in."""
+    return version.occupancies.select_related("promotion__decided_by")
+
+
+def files_of(version: Version) -> QuerySet[ManifestFile]:
+    """The files of a version; none when its bytes lie elsewhere."""
+    return ManifestFile.objects.filter(manifest_id=version.manifest_id)
 
 
 def generation_of(model_id: uuid.UUID) -> int | None:

@@ -59,8 +59,7 @@ def elsewhere(value: object) -> str:
     if scheme.lower() in _OURS or "@" in host or "%" in host or "?" in rest or "#" in rest:
         raise BadSource(value=value)
     try:
-        if path:
-            text.artifact_path(path.rstrip("/") if path != "/" else path)
+        text.artifact_path(path.removesuffix("/"), empty=True)
     except text.BadPath:
         raise BadSource(value=value) from None
     return value

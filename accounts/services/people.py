@@ -172,6 +172,14 @@ def _users_of(actor: Actor) -> QuerySet[User]:
     return User.objects.filter(pk__in=found.values("pk"))
 
 
+def find_user(actor: Actor, username: str) -> User:
+    """One of `users`; UserNotFound."""
+    user = users(actor).filter(username__iexact=username).first()
+    if user is None:
+        raise UserNotFound(username=username)
+    return user
+
+
 def grants(actor: Actor) -> QuerySet[Grant]:
     """The grants of the actor's workspace, for its maintainers, each with its holder and model."""
     require(actor, Action.EDIT_GRANTS)

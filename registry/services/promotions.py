@@ -262,6 +262,7 @@ def _open(
             requester_token=actor.token_id,
             expires_at=timezone.now() + terms.lifetime,
         )
+        promotion.opened_now = True
         _emit(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment)
     promotion.model, promotion.version = model, version
     return promotion
