@@ -74,6 +74,12 @@ def logged_models(actor: Actor) -> QuerySet[LoggedModel]:
     )
 
 
+def run_if_known(actor: Actor, run_id: str) -> Run | None:
+    """The run when it is one of ours that the actor can see; a version may name one of another server."""
+    found = as_uuid(run_id)
+    return Run.objects.visible_to(actor).filter(pk=found).first() if found else None
+
+
 def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:
     """The logged model with its experiment; LoggedModelNotFound."""
     found = as_uuid(logged_model_id)

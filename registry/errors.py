@@ -60,6 +60,13 @@ class BadReference(Invalid):
     field = "uri"
 
 
+class BadSource(Invalid):
+    """{value!r} is not a URI of bytes elsewhere: use one such as s3://bucket/path, with a host, without credentials,
+    query or '..'; what lies here is named by upload, or by run_id and path."""
+
+    field = "source"
+
+
 class BadVersionNumber(Invalid):
     """{value!r} is not a version: use a whole number from 1."""
 

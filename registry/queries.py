@@ -13,7 +13,8 @@ from django.db import connection
 from django.db.models import Prefetch, QuerySet
 
 from accounts.actor import Actor
-from accounts.permissions import reaches
+from accounts.models import AuditEntry
+from accounts.permissions import reaches, require
 from accounts.roles import Action, Scope
 from core.errors import NotFound
 from lineage.models import ManifestFile
@@ -23,15 +24,16 @@ from registry.models import Alias, Model, Occupancy, Promotion, Version
 from registry.references import Reference, version_number
 
 
+def models(actor: Actor) -> QuerySet[Model]:
+    """Models that the actor can see, each with its creator, tags and aliases. Three queries."""
+    aliases = Alias.objects.select_related("version").order_by("name")
+    rows = Model.objects.visible_to(actor).select_related("created_by")
+    return rows.prefetch_related("tags", Prefetch("aliases", aliases))
+
+
 def find_model(actor: Actor, name: object) -> Model:
     """The model with its tags and aliases; ModelNotFound. Three queries."""
-    model = (
-        Model.objects.visible_to(actor)
-        .filter(name=str(name))
-        .select_related("created_by")
-        .prefetch_related("tags", Prefetch("aliases", Alias.objects.select_related("version").order_by("name")))
-        .first()
-    )
+    model = models(actor).filter(name=str(name)).first()
     if model is None:
         raise ModelNotFound(name=name)
     return model
@@ -88,6 +90,38 @@ def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     if promotion is None:
         raise PromotionNotFound(promotion=promotion_id)
     return promotion
+
+
+def occupancies(version: Version) -> QuerySet[Occupancy]:
+    """The stages that a version held and holds, each with the promotion that moved it in."""
+    return version.occupancies.select_related("promotion__decided_by")
+
+
+def files_of(version: Version) -> QuerySet[ManifestFile]:
+    """The files of a version; none when its bytes lie elsewhere."""
+    return ManifestFile.objects.filter(manifest_id=version.manifest_id)
+
+
+def generation_of(model_id: uuid.UUID) -> int | None:
+    """The generation of a living model, None when it is gone: what waits for a change looks at this."""
+    return Model.objects.living().filter(pk=model_id).values_list("generation", flat=True).first()
+
+
+def state_of(promotion_id: uuid.UUID) -> str | None:
+    """The state of a promotion, None when it is gone."""
+    return Promotion.objects.filter(pk=promotion_id).values_list("state", flat=True).first()
+
+
+def audit_trail(actor: Actor, model_name: str = "") -> QuerySet[AuditEntry]:
+    """The entries of a model that the actor can see, or of the whole workspace for those who may read all of it.
+
+    Raises ModelNotFound, and Denied when the whole is asked for by somebody else.
+    """
+    entries = AuditEntry.objects.filter(workspace_id=actor.workspace_id)
+    if not model_name:
+        require(actor, Action.READ_AUDIT)
+        return entries
+    return entries.filter(chain__subject_id=find_model(actor, model_name).id)
 
 
 # --- Versions in one statement ----------------------------------------------------------------------------------------

@@ -6,12 +6,15 @@ import re
 from dataclasses import dataclass
 
 from core import text
-from registry.errors import BadAlias, BadReference, BadVersionNumber
+from registry.errors import BadAlias, BadReference, BadSource, BadVersionNumber
 from registry.lifecycle import Stage
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 _HIGHEST = 2**31 - 1
+_ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:%@\[\]-]+(/\S*)?")
+# Places on this machine, and names of ours that have fields of their own in a request.
+_OURS = frozenset({"file", "runs", "models", "mlflow-artifacts", "upload"})
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,21 @@ def parse(uri: object) -> Reference:
         if last.lower() == stage.lower():
             return Reference(name, stage=stage)
     raise BadReference(value=uri)
+
+
+def elsewhere(value: object) -> str:
+    """`value` as the URI of bytes on another system, which we name and never fetch; BadSource."""
+    if not isinstance(value, str) or len(value) > 1000 or not _ELSEWHERE.fullmatch(value):
+        raise BadSource(value=value)
+    scheme, _, rest = value.partition("://")
+    host, _, path = rest.partition("/")
+    if scheme.lower() in _OURS or "@" in host or "%" in host or "?" in rest or "#" in rest:
+        raise BadSource(value=value)
+    try:
+        text.artifact_path(path.removesuffix("/"), empty=True)
+    except text.BadPath:
+        raise BadSource(value=value) from None
+    return value
 
 
 def version_number(value: object, *, field: str = "version") -> int:

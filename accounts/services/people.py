@@ -7,6 +7,7 @@ import uuid
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from accounts import audit
 from accounts.actor import Actor
@@ -51,6 +52,22 @@ class BadUsername(Invalid):
     field = "username"
 
 
+class BadEmail(Invalid):
+    """{value!r} is not an e-mail address of at most 254 characters."""
+
+    field = "email"
+
+
+class OneHolder(Invalid):
+    """A grant is for one holder: name either a user or a team."""
+
+    field = "user"
+
+
+class BelongsElsewhereToo(Denied):
+    """The user {username!r} holds roles in other workspaces too: ask the operator, who looks after all of them."""
+
+
 class OnlyAdministratorsGrantThat(Denied):
     """Only an administrator gives or takes the role of administrator."""
 
@@ -82,9 +99,12 @@ def create_user(
     require(actor, Action.EDIT_USERS)
     user = User(username=username, kind=kind, email=email, display_name=display_name)
     try:
-        user.clean_fields(exclude=["password", "email", "kind"])
-    except ValidationError:
-        raise BadUsername(value=username) from None
+        user.clean_fields(exclude=["password", "kind", "display_name"])
+    except ValidationError as error:
+        if "username" in error.message_dict:
+            raise BadUsername(value=username) from None
+        raise BadEmail(value=email) from None
+    text.free_text("display_name", display_name, limit=255, lines=False)
     if User.objects.filter(username__iexact=username).exists():
         raise UserExists(username=username)
     _set_password(user, password if kind == UserKind.PERSON else None)
@@ -110,6 +130,10 @@ def set_active(actor: Actor, username: str, active: bool) -> User:
     """Disable a user, whose sessions and tokens are dead from then on, or enable one again."""
     require(actor, Action.EDIT_USERS)
     user = _locked_user(username)
+    if not _users_of(actor).filter(pk=user.pk).exists():
+        raise UserNotFound(username=username)
+    if Grant.objects.exclude(workspace_id=actor.workspace_id).filter(Q(user=user) | Q(team__members=user)).exists():
+        raise BelongsElsewhereToo(username=user.username)
     user.is_active = active
     user.save(update_fields=["is_active"])
     audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "active", "active": active})
@@ -132,6 +156,34 @@ def _set_password(user: User, password: str | None) -> None:
     except ValidationError as error:
         raise WeakPassword(why=" ".join(error.messages)) from None
     user.set_password(password)
+
+
+def users(actor: Actor) -> QuerySet[User]:
+    """Whom an administrator looks after: those who hold a role in his workspace, and new ones who hold none yet."""
+    require(actor, Action.EDIT_USERS)
+    return _users_of(actor)
+
+
+def _users_of(actor: Actor) -> QuerySet[User]:
+    holders = Grant.objects.filter(workspace_id=actor.workspace_id)
+    here = Q(pk__in=holders.values("user_id")) | Q(teams__in=holders.values("team_id"))
+    nowhere = Q(grants__isnull=True, teams__grants__isnull=True, is_superuser=False)
+    found = User.objects.filter(here | nowhere).exclude(kind=UserKind.SYSTEM)
+    return User.objects.filter(pk__in=found.values("pk"))
+
+
+def find_user(actor: Actor, username: str) -> User:
+    """One of `users`; UserNotFound."""
+    user = users(actor).filter(username__iexact=username).first()
+    if user is None:
+        raise UserNotFound(username=username)
+    return user
+
+
+def grants(actor: Actor) -> QuerySet[Grant]:
+    """The grants of the actor's workspace, for its maintainers, each with its holder and model."""
+    require(actor, Action.EDIT_GRANTS)
+    return Grant.objects.filter(workspace_id=actor.workspace_id).select_related("user", "team", "model")
 
 
 @transaction.atomic
@@ -164,6 +216,24 @@ def give(
     if created:
         audit.record(actor, Verb.GRANT_GIVEN, subject=str(user or team), data=_told(grant))
     return grant
+
+
+@transaction.atomic
+def give_by_name(
+    actor: Actor, role: Role, *, username: str = "", team_name: str = "", model_id: uuid.UUID | None = None
+) -> tuple[Grant, bool]:
+    """`give` to a user or a team of this name; returns the grant and whether it is new."""
+    _may_give(actor, role)
+    if bool(username) == bool(team_name):
+        raise OneHolder
+    user = _locked_user(username) if username else None
+    team = Team.objects.filter(workspace_id=actor.workspace_id, name=team_name).first() if team_name else None
+    if team_name and team is None:
+        raise TeamNotFound(team=team_name)
+    before = Grant.objects.filter(
+        workspace_id=actor.workspace_id, user=user, team=team, role=role, model_id=model_id
+    ).exists()
+    return give(actor, role, user=user, team=team, model_id=model_id), not before
 
 
 @transaction.atomic

@@ -14,6 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts import audit
@@ -115,6 +116,17 @@ def create(
     return Issued(token, plain)
 
 
+def visible(actor: Actor) -> QuerySet[Token]:
+    """The actor's own tokens in this workspace, or for an administrator everybody's, each with its owner."""
+    rows = Token.objects.filter(workspace_id=actor.workspace_id).select_related("user")
+    return rows if actor.may(Action.EDIT_USERS) else rows.filter(user_id=actor.user_id)
+
+
+def own(actor: Actor) -> Token | None:
+    """The token that the actor acts by, with its owner; None for a session."""
+    return Token.objects.select_related("user", "workspace").filter(pk=actor.token_id).first()
+
+
 def _scopes(values: Collection[str]) -> frozenset[Scope]:
     known = ", ".join(Scope)
     if isinstance(values, str) or not values:
@@ -130,10 +142,7 @@ def _scopes(values: Collection[str]) -> frozenset[Scope]:
 @transaction.atomic
 def revoke(actor: Actor, token_id: uuid.UUID) -> Token:
     """End a token of the actor's own, or for an administrator anybody's in the workspace; harmless when repeated."""
-    reachable = Token.objects.select_for_update().filter(workspace_id=actor.workspace_id)
-    if not actor.may(Action.EDIT_USERS):
-        reachable = reachable.filter(user_id=actor.user_id)
-    token = reachable.filter(pk=token_id).first()
+    token = visible(actor).select_for_update(of=("self",)).filter(pk=token_id).first()
     if token is None:
         raise TokenNotFound(token_id=token_id)
     if token.revoked_at is None:

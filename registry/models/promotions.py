@@ -49,6 +49,8 @@ class Promotion(models.Model):
     decided_evidence = models.CharField(max_length=64, blank=True)
     entry_hash = models.CharField(max_length=64, blank=True)
 
+    opened_now = False  # whether the very call that gave this object opened it
+
     objects: ClassVar[PromotionQuerySet] = PromotionQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:

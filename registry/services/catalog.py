@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
-from django.db.models import Manager
+from django.db.models import F, Manager
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -37,6 +37,7 @@ from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Versio
 from registry.outbox import emit
 from registry.policy import policy_for
 from registry.references import alias_name, version_number
+from registry.wakeups import wake
 
 DESCRIPTION_LIMIT = 100_000
 TAG_VALUE_LIMIT = 5000
@@ -77,11 +78,13 @@ def _same_revision(row: Model | Version, expected: int | None) -> None:
         raise Stale
 
 
-def _edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
+def edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
+    """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on."""
     model.updated_at = timezone.now()
     model.revision += 1
     if resolves_anew:
         model.generation += 1
+        wake(model.id)
     model.save(update_fields=["updated_at", "revision", "generation", *changed])
 
 
@@ -134,7 +137,7 @@ def describe_model(actor: Actor, name: object, description: str, *, expected: in
     require(actor, Action.EDIT_MODEL, model)
     _same_revision(model, expected)
     model.description = text.free_text("description", description, limit=DESCRIPTION_LIMIT)
-    _edited(model, "description")
+    edited(model, "description")
     emit(actor, Verb.MODEL_UPDATED, model, description=model.description)
     return model
 
@@ -145,7 +148,7 @@ def tag_model(actor: Actor, name: object, key: str, value: str | None) -> Model:
     model = locked_model(actor, name)
     require(actor, Action.EDIT_MODEL, model)
     _change_tag(model.tags, key, value)
-    _edited(model)
+    edited(model)
     emit(actor, Verb.MODEL_TAGGED, model, key=key, value=value)
     return model
 
@@ -165,7 +168,7 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     model.aliases.all().delete()
     model.versions.filter(deleted_at__isnull=True).update(deleted_at=now)
     model.deleted_at = now
-    _edited(model, "deleted_at", resolves_anew=True)
+    edited(model, "deleted_at", resolves_anew=True)
     emit(actor, Verb.MODEL_DELETED, model)
 
 
@@ -258,7 +261,7 @@ def register_version(
     version.uploaders.set(frozen.uploader_ids)
     VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in _tags(tags))
     Occupancy.objects.create(model=model, version=version, stage=Stage.NONE, started_at=version.created_at)
-    _edited(model, "last_version", resolves_anew=True)
+    edited(model, "last_version", resolves_anew=True)
     emit(
         actor,
         Verb.VERSION_REGISTERED,
@@ -350,7 +353,7 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
     version.aliases.all().delete()
     version.deleted_at = now
     _version_edited(version, "deleted_at")
-    _edited(model, resolves_anew=True)
+    edited(model, resolves_anew=True)
     emit(actor, Verb.VERSION_DELETED, model, subject=str(version), version=version.number)
 
 
@@ -359,6 +362,7 @@ def _close_promotions(actor: Actor, model: Model, promotions: Iterable[Promotion
         promotion.state, promotion.reason = State.SUPERSEDED, why
         promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
         promotion.save(update_fields=["state", "reason", "decided_by", "decided_at"])
+        wake(promotion.id)
         emit(actor, Verb.PROMOTION_SUPERSEDED, model, subject=str(promotion), promotion=str(promotion.id), reason=why)
 
 
@@ -371,8 +375,12 @@ def set_alias(actor: Actor, name: object, alias: object, number: object) -> Alia
     model = locked_model(actor, name)
     version = version_of(model, number)
     require(actor, Action.SET_ALIAS, model)
-    pointer, _ = Alias.objects.update_or_create(model=model, name=alias_name(alias), defaults={"version": version})
-    _edited(model, resolves_anew=True)
+    wanted = alias_name(alias)
+    left = model.versions.filter(aliases__name=wanted).exclude(pk=version.pk)
+    left.update(revision=F("revision") + 1)
+    model.versions.filter(pk=version.pk).update(revision=F("revision") + 1)
+    pointer, _ = Alias.objects.update_or_create(model=model, name=wanted, defaults={"version": version})
+    edited(model, resolves_anew=True)
     emit(actor, Verb.ALIAS_SET, model, subject=f"{model.name}@{alias}", alias=alias, version=version.number)
     return pointer
 
@@ -382,12 +390,13 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
     """Take an alias away; AliasNotFound unless `missing_ok`."""
     model = locked_model(actor, name)
     require(actor, Action.SET_ALIAS, model)
+    model.versions.filter(aliases__name=alias).update(revision=F("revision") + 1)
     removed, _ = model.aliases.filter(name=alias).delete()
     if not removed:
         if missing_ok:
             return
         raise AliasNotFound(name=model.name, alias=alias)
-    _edited(model, resolves_anew=True)
+    edited(model, resolves_anew=True)
     emit(actor, Verb.ALIAS_REMOVED, model, subject=f"{model.name}@{alias}", alias=alias)
 
 

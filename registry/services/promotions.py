@@ -34,7 +34,8 @@ from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Model, Occupancy, Promotion, Version
 from registry.outbox import emit
 from registry.policy import policy_for
-from registry.services.catalog import locked_model, version_of
+from registry.services.catalog import edited, locked_model, version_of
+from registry.wakeups import wake
 
 COMMENT_LIMIT = 10_000
 
@@ -264,6 +265,7 @@ def _open(
             requester_token=actor.token_id,
             expires_at=timezone.now() + terms.lifetime,
         )
+        promotion.opened_now = True
         _emit(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment)
     promotion.model, promotion.version = model, version
     return promotion
@@ -285,9 +287,7 @@ def _carry_out(
     promotion.decided_evidence = evidence.digest
     archived = _vacate(promotion, now) if terms.exclusive or promotion.archive_existing else []
     came_from = _move(promotion, promotion.version, Stage(promotion.stage), now, exclusive=terms.exclusive)
-    model.generation += 1
-    model.updated_at = now
-    model.save(update_fields=["generation", "updated_at"])
+    edited(model, resolves_anew=True)
     entry = _emit(
         actor,
         Verb.PROMOTION_BYPASSED if bypass else Verb.PROMOTION_PROMOTED,
@@ -299,6 +299,7 @@ def _carry_out(
     )
     promotion.entry_hash = entry
     promotion.save()
+    wake(promotion.id)
     for number in archived:
         _tell(actor, promotion, number, promotion.stage, Stage.ARCHIVED)
     _tell(actor, promotion, promotion.version.number, came_from, promotion.stage)
@@ -343,6 +344,7 @@ def _close(actor: Actor, promotion: Promotion, state: State, verb: Verb, reason:
     promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
     promotion.entry_hash = _emit(actor, verb, promotion, reason=reason)
     promotion.save(update_fields=["state", "reason", "decided_by", "decided_at", "entry_hash"])
+    wake(promotion.id)
     return promotion
 
 

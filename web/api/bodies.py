@@ -1,0 +1,369 @@
+"""What answers hold: the form of each body, by REST framework's serializers."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+from urllib.parse import quote
+
+from django.conf import settings
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
+from accounts.roles import Role, Scope
+from lineage.models import FolderFile, Run
+from registry.lifecycle import Stage, State
+from registry.models import Alias, Model, Occupancy, Promotion, Version
+from registry.models.catalog import VersionStatus
+from registry.services.promotions import Outlook
+
+_STAGES = [str(stage) for stage in Stage]
+_ROLES = [str(role) for role in Role]
+
+
+def url(*parts: object) -> str:
+    """The absolute address of a resource of this API."""
+    return f"{settings.VOUCH_URL}/api/v1/" + "/".join(quote(str(part), safe="") for part in parts)
+
+
+class Problem(serializers.Serializer[Any]):
+    """What went wrong (RFC 9457)."""
+
+    type = serializers.CharField()
+    title = serializers.CharField()
+    status = serializers.IntegerField()
+    detail = serializers.CharField(help_text="What is wrong and what to do, for people.")
+    code = serializers.CharField(help_text="A stable name of the reason, for programs.")
+    instance = serializers.CharField()
+    request_id = serializers.CharField()
+    field = serializers.CharField(required=False, help_text="The input at fault.")
+    reasons = serializers.ListField(child=serializers.CharField(), required=False, help_text="What is missing.")
+    link = serializers.CharField(required=False, help_text="A page on which to go on.")
+
+
+def _tags(row: Model | Version) -> dict[str, str]:
+    return {tag.key: tag.value for tag in sorted(row.tags.all(), key=lambda tag: tag.key)}
+
+
+class ModelBody(serializers.Serializer[Model]):
+    name = serializers.CharField()
+    description = serializers.CharField()
+    tags = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField()
+    last_version = serializers.IntegerField(help_text="The highest number given out; 0 when there is no version yet.")
+    generation = serializers.IntegerField(help_text="Moves when one of the model's URIs may point elsewhere.")
+    created_by = serializers.CharField(source="created_by.username")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    url = serializers.SerializerMethodField()
+
+    def get_tags(self, row: Model) -> dict[str, str]:
+        return _tags(row)
+
+    def get_aliases(self, row: Model) -> dict[str, int]:
+        return {alias.name: alias.version.number for alias in row.aliases.all()}
+
+    def get_url(self, row: Model) -> str:
+        return url("models", row.name)
+
+
+class AliasBody(serializers.Serializer[Alias]):
+    alias = serializers.CharField(source="name")
+    version = serializers.IntegerField(source="version.number")
+
+
+class VersionBody(serializers.Serializer[Version]):
+    model = serializers.CharField(source="model.name")
+    version = serializers.IntegerField(source="number")
+    stage = serializers.ChoiceField(_STAGES)
+    description = serializers.CharField()
+    source = serializers.CharField()
+    manifest = serializers.SerializerMethodField(
+        help_text="SHA-256 of the list of its files; null: they lie elsewhere."
+    )
+    size = serializers.SerializerMethodField(help_text="Bytes of all files together.")
+    file_count = serializers.SerializerMethodField()
+    run_id = serializers.CharField(source="run_ref")
+    run_link = serializers.CharField()
+    status = serializers.ChoiceField(VersionStatus.values)
+    status_message = serializers.CharField()
+    tags = serializers.SerializerMethodField()
+    aliases = serializers.SerializerMethodField()
+    registered_by = serializers.CharField(source="registrar.username")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    url = serializers.SerializerMethodField()
+
+    def get_manifest(self, row: Version) -> str | None:
+        return row.manifest.digest if row.manifest else None
+
+    def get_size(self, row: Version) -> int | None:
+        return row.manifest.size if row.manifest else None
+
+    def get_file_count(self, row: Version) -> int | None:
+        return row.manifest.file_count if row.manifest else None
+
+    def get_tags(self, row: Version) -> dict[str, str]:
+        return _tags(row)
+
+    def get_aliases(self, row: Version) -> list[str]:
+        return sorted(alias.name for alias in row.aliases.all())
+
+    def get_url(self, row: Version) -> str:
+        return url("models", row.model.name, "versions", row.number)
+
+
+class FileBody(serializers.Serializer[FolderFile]):
+    path = serializers.CharField()
+    sha256 = serializers.CharField()
+    size = serializers.IntegerField(help_text="Bytes.")
+
+
+class Files(serializers.Serializer[Any]):
+    files = FileBody(many=True)
+
+
+class OccupancyBody(serializers.Serializer[Occupancy]):
+    stage = serializers.ChoiceField(_STAGES)
+    started_at = serializers.DateTimeField()
+    ended_at = serializers.DateTimeField(allow_null=True, help_text="null: it holds the stage now.")
+    promotion = serializers.UUIDField(source="promotion_id", allow_null=True)
+    promoted_by = serializers.SerializerMethodField()
+    bypass = serializers.SerializerMethodField()
+
+    def get_promoted_by(self, row: Occupancy) -> str | None:
+        by = row.promotion.decided_by if row.promotion else None
+        return by.username if by else None
+
+    def get_bypass(self, row: Occupancy) -> bool:
+        return bool(row.promotion and row.promotion.bypass)
+
+
+class PromotionBody(serializers.Serializer[Promotion]):
+    id = serializers.UUIDField()
+    model = serializers.CharField(source="model.name")
+    version = serializers.IntegerField(source="version.number")
+    stage = serializers.ChoiceField(_STAGES)
+    from_stage = serializers.ChoiceField(_STAGES)
+    state = serializers.ChoiceField([str(state) for state in State])
+    comment = serializers.CharField()
+    requester = serializers.CharField(source="requester.username")
+    requested_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    decided_by = serializers.SerializerMethodField()
+    decided_at = serializers.DateTimeField(allow_null=True)
+    reason = serializers.CharField()
+    bypass = serializers.BooleanField(help_text="Carried out by an administrator over the policy.")
+    entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision; empty while open.")
+    page = serializers.SerializerMethodField(help_text="The page on which it is reviewed.")
+    url = serializers.SerializerMethodField()
+
+    def get_decided_by(self, row: Promotion) -> str | None:
+        return row.decided_by.username if row.decided_by else None
+
+    def get_page(self, row: Promotion) -> str:
+        return settings.VOUCH_URL + row.page
+
+    def get_url(self, row: Promotion) -> str:
+        return url("promotions", row.id)
+
+
+class TermsBody(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    approvals = serializers.IntegerField()
+    exclusive = serializers.BooleanField()
+    bypass = serializers.BooleanField()
+    lifetime_days = serializers.IntegerField()
+
+
+class ApprovalBody(serializers.Serializer[Any]):
+    reviewer = serializers.CharField(source="reviewer.username")
+    at = serializers.DateTimeField()
+    comment = serializers.CharField()
+    evidence = serializers.CharField()
+    counts = serializers.BooleanField(default=False, help_text="Given for the evidence as it is, by somebody who may.")
+
+
+class LookedAt(serializers.Serializer[Any]):
+    source = serializers.CharField()
+    manifest = serializers.CharField(allow_null=True)
+    incumbent = serializers.IntegerField(allow_null=True, help_text="The version that holds the stage now.")
+    incumbent_manifest = serializers.CharField(allow_null=True)
+
+
+class PromotionDetail(PromotionBody):
+    """A promotion with what it takes; `evidence` is what an approval must name. Its context holds the `outlook`."""
+
+    terms = TermsBody()
+    evidence = serializers.SerializerMethodField(help_text="Digest of what is decided on; null if nothing was.")
+    looked_at = serializers.SerializerMethodField(help_text="What the digest covers; null when it is decided.")
+    missing = serializers.SerializerMethodField(help_text="What it still lacks.")
+    approvals = serializers.SerializerMethodField()
+
+    def get_evidence(self, row: Promotion) -> str | None:
+        return self._outlook.evidence.digest if row.state == State.OPEN else row.decided_evidence or None
+
+    @extend_schema_field(LookedAt(allow_null=True))
+    def get_looked_at(self, row: Promotion) -> Any:
+        return LookedAt(self._outlook.evidence).data if row.state == State.OPEN else None
+
+    def get_missing(self, row: Promotion) -> list[str]:
+        return list(self._outlook.missing) if row.state == State.OPEN else []
+
+    @extend_schema_field(ApprovalBody(many=True))
+    def get_approvals(self, row: Promotion) -> Any:
+        look = self._outlook
+        given = sorted((*look.counting, *look.stale), key=lambda approval: approval.at)
+        decided = None if row.state == State.OPEN else row.decided_evidence
+        return [
+            {
+                **ApprovalBody(approval).data,
+                "counts": approval in look.counting if decided is None else approval.evidence == decided,
+            }
+            for approval in given
+        ]
+
+    @property
+    def _outlook(self) -> Outlook:
+        return cast(Outlook, self.context["outlook"])
+
+
+class TokenBody(serializers.Serializer[Token]):
+    id = serializers.UUIDField()
+    name = serializers.CharField()
+    owner = serializers.CharField(source="user.username")
+    scopes = serializers.ListField(child=serializers.ChoiceField([str(scope) for scope in Scope]))
+    model_glob = serializers.CharField()
+    created_at = serializers.DateTimeField()
+    expires_at = serializers.DateTimeField()
+    revoked_at = serializers.DateTimeField(allow_null=True)
+    last_used_at = serializers.DateTimeField(allow_null=True)
+
+
+class IssuedToken(TokenBody):
+    token = serializers.CharField(help_text="The token itself: shown this once.")
+
+
+class Me(serializers.Serializer[Any]):
+    username = serializers.CharField()
+    display_name = serializers.CharField()
+    workspace = serializers.CharField()
+    roles = serializers.ListField(child=serializers.ChoiceField(_ROLES))
+    token = TokenBody()
+
+
+class UserBody(serializers.Serializer[User]):
+    username = serializers.CharField()
+    kind = serializers.ChoiceField(UserKind.values)
+    display_name = serializers.CharField()
+    email = serializers.CharField()
+    active = serializers.BooleanField(source="is_active")
+    created_at = serializers.DateTimeField()
+
+
+class TeamBody(serializers.Serializer[Team]):
+    name = serializers.CharField()
+    members = serializers.SerializerMethodField()
+
+    def get_members(self, row: Team) -> list[str]:
+        return sorted(member.username for member in row.members.all())
+
+
+class GrantBody(serializers.Serializer[Grant]):
+    id = serializers.IntegerField()
+    role = serializers.ChoiceField(_ROLES)
+    user = serializers.SerializerMethodField()
+    team = serializers.SerializerMethodField()
+    model = serializers.SerializerMethodField(help_text="null: for the whole workspace.")
+    created_at = serializers.DateTimeField()
+
+    def get_user(self, row: Grant) -> str | None:
+        return row.user.username if row.user else None
+
+    def get_team(self, row: Grant) -> str | None:
+        return row.team.name if row.team else None
+
+    def get_model(self, row: Grant) -> str | None:
+        return row.model.name if row.model else None
+
+
+class EntryBody(serializers.Serializer[AuditEntry]):
+    sequence = serializers.IntegerField(help_text="Its place in its chain.")
+    at = serializers.DateTimeField()
+    verb = serializers.CharField()
+    actor = serializers.CharField(source="actor_name")
+    subject = serializers.CharField()
+    data = serializers.DictField()
+    request_id = serializers.CharField()
+    hash = serializers.CharField()
+    previous_hash = serializers.CharField()
+
+
+class MetricBody(serializers.Serializer[Any]):
+    value = serializers.FloatField(allow_null=True, help_text="null: not a number.")
+    step = serializers.IntegerField()
+    timestamp_ms = serializers.IntegerField()
+
+
+class RunInputBody(serializers.Serializer[Any]):
+    name = serializers.CharField(source="dataset.name")
+    digest = serializers.CharField(source="dataset.digest")
+    source_type = serializers.CharField(source="dataset.source_type")
+    source = serializers.CharField(source="dataset.source")
+    tags = serializers.DictField(child=serializers.CharField())
+
+
+class RunBody(serializers.Serializer[Run]):
+    """A run with the last value of each metric."""
+
+    id = serializers.SerializerMethodField()
+    name = serializers.CharField()
+    experiment = serializers.CharField(source="experiment.name")
+    status = serializers.CharField()
+    created_by = serializers.CharField(source="created_by.username")
+    started_ms = serializers.IntegerField()
+    ended_ms = serializers.IntegerField(allow_null=True)
+    params = serializers.SerializerMethodField()
+    metrics = serializers.SerializerMethodField()
+    tags = serializers.SerializerMethodField()
+    inputs = RunInputBody(many=True)
+
+    def get_id(self, row: Run) -> str:
+        return row.id.hex
+
+    def get_params(self, row: Run) -> dict[str, str]:
+        return {param.key: param.value for param in row.params.all()}
+
+    @extend_schema_field(serializers.DictField(child=MetricBody()))
+    def get_metrics(self, row: Run) -> Any:
+        return {metric.key: MetricBody(metric).data for metric in row.metrics.all()}
+
+    def get_tags(self, row: Run) -> dict[str, str]:
+        return {tag.key: tag.value for tag in row.tags.all()}
+
+
+class ResolvedPromotion(serializers.Serializer[Any]):
+    id = serializers.UUIDField()
+    promoted_at = serializers.DateTimeField()
+    promoted_by = serializers.CharField()
+    approved_by = serializers.ListField(child=serializers.CharField())
+    bypass = serializers.BooleanField()
+    entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision.")
+
+
+class ResolvedBody(serializers.Serializer[Any]):
+    """What a model URI points at now, and on whose word."""
+
+    uri = serializers.CharField()
+    model = serializers.CharField()
+    version = serializers.IntegerField()
+    stage = serializers.ChoiceField(_STAGES)
+    artifact_uri = serializers.CharField(help_text="Where to load it from: our address of its files, or its source.")
+    source = serializers.CharField()
+    manifest = serializers.CharField(allow_null=True, help_text="SHA-256 of the list of its files.")
+    size = serializers.IntegerField(allow_null=True)
+    files = FileBody(many=True)
+    run_id = serializers.CharField()
+    registered_at = serializers.DateTimeField()
+    promotion = ResolvedPromotion(allow_null=True, help_text="What moved it into its stage.")
+    generation = serializers.IntegerField()

@@ -1,0 +1,175 @@
+"""What requests may hold: the form of each body. What the values mean is for the services to judge."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.validators import RegexValidator
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from accounts.models import UserKind
+from accounts.roles import Role, Scope
+from core import text
+from registry.lifecycle import Stage
+
+_NAME = rf"^{text.NAME.pattern}\Z"
+_LINE = r"^[^\x00-\x1f\x7f-\x9f]*\Z"
+_LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*\Z"
+TAG_KEY = {"type": "string", "minLength": 1, "maxLength": 250, "pattern": r"^[\u0020-\u007e\u00a0-\u1fff]+$"}
+TAG_VALUE = {"type": "string", "maxLength": 5000, "pattern": _LINES.replace(r"\Z", "$")}
+
+
+class Text(serializers.CharField):
+    """A JSON string, taken as it is: never made from a number, never trimmed."""
+
+    def __init__(self, *, lines: bool = False, pattern: str = "", **more: Any):
+        wanted = pattern or (_LINES if lines else _LINE)
+        validator = RegexValidator(wanted, "holds a character that is not allowed there.")
+        more.setdefault("allow_blank", not more.get("required", True))
+        super().__init__(trim_whitespace=False, validators=[validator], **more)
+
+    def to_internal_value(self, data: Any) -> str:
+        if not isinstance(data, str):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Whole(serializers.IntegerField):
+    """A JSON integer: not a string of digits, not a boolean."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not (isinstance(data, int) or (isinstance(data, float) and data.is_integer())):
+            self.fail("invalid")
+        return super().to_internal_value(int(data))
+
+
+class YesOrNo(serializers.BooleanField):
+    """A JSON boolean."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
+@extend_schema_field({"type": "object", "additionalProperties": TAG_VALUE, "propertyNames": TAG_KEY})
+class Tags(serializers.DictField):
+    """Key → value."""
+
+    child = Text(max_length=5000, lines=True, allow_blank=True)
+
+
+@extend_schema_field({"type": "string", "enum": [str(stage) for stage in Stage]})
+class StageName(Text):
+    """A stage."""
+
+
+class Input(serializers.Serializer[Any]):
+    """A body: what it does not know is refused, so that a misspelt field is not silently dropped."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        if unknown := sorted(set(data) - set(self.fields)):
+            known = ", ".join(self.fields)
+            raise serializers.ValidationError({unknown[0]: [f"There is no such field here; there are {known}."]})
+        return super().to_internal_value(data)
+
+
+class NewModel(Input):
+    name = Text(max_length=255, pattern=_NAME)
+    description = Text(max_length=100_000, lines=True, required=False)
+    tags = Tags(required=False)
+
+
+class Description(Input):
+    description = Text(max_length=100_000, lines=True, allow_blank=True)
+
+
+class TagValue(Input):
+    value = Text(max_length=5000, lines=True, allow_blank=True)
+
+
+class AliasTarget(Input):
+    version = Whole(min_value=1, max_value=2**31 - 1)
+
+
+class _NewVersion(Input):
+    description = Text(max_length=100_000, lines=True, required=False)
+    tags = Tags(required=False)
+    run_link = Text(max_length=1000, required=False)
+
+
+class VersionOfUpload(_NewVersion):
+    """From files sent before with PUT /uploads/{upload}/files/{path}."""
+
+    upload = Text(max_length=255, pattern=_NAME)
+    run_id = Text(max_length=64, required=False, help_text="The run that made it; may lie on another server.")
+
+
+class VersionOfRun(_NewVersion):
+    """From the artifacts of a run."""
+
+    run_id = Text(max_length=64)
+    path = Text(max_length=1000, help_text="The folder inside the run's artifacts.")
+
+
+class VersionElsewhere(_NewVersion):
+    """Of bytes that lie elsewhere: Vouch keeps no copy and no digest of them."""
+
+    source = Text(max_length=1000, help_text="Such as s3://bucket/path.")
+    run_id = Text(max_length=64, required=False, help_text="The run that made it; may lie on another server.")
+
+
+class NewPromotion(Input):
+    model = Text(max_length=255, pattern=_NAME)
+    version = Whole(min_value=1, max_value=2**31 - 1)
+    stage = StageName()
+    comment = Text(max_length=10_000, lines=True, required=False)
+
+
+class Approve(Input):
+    evidence = Text(
+        pattern=rf"^{text.DIGEST.pattern}\Z", help_text="The digest in the promotion that the reviewer looked at."
+    )
+    comment = Text(max_length=10_000, lines=True, required=False)
+
+
+class Reason(Input):
+    reason = Text(max_length=10_000, lines=True)
+
+
+class OptionalReason(Input):
+    reason = Text(max_length=10_000, lines=True, required=False)
+
+
+class NewToken(Input):
+    name = Text(max_length=100)
+    scopes = serializers.ListField(child=serializers.ChoiceField([str(scope) for scope in Scope]), min_length=1)
+    days = Whole(min_value=1, max_value=365, default=90)
+    model_glob = Text(max_length=255, required=False, help_text="Only models named like this, with * and ?.")
+    owner = Text(max_length=150, required=False, help_text="Somebody else, for administrators.")
+
+
+class NewUser(Input):
+    username = Text(max_length=150, pattern=r"^[A-Za-z0-9_.@+-]+\Z")
+    kind = serializers.ChoiceField([str(UserKind.PERSON), str(UserKind.SERVICE)], default=str(UserKind.PERSON))
+    password = Text(max_length=1000, required=False, allow_blank=False, write_only=True)
+    email = Text(max_length=254, required=False)
+    display_name = Text(max_length=255, required=False)
+
+
+class UserChange(Input):
+    active = YesOrNo()
+
+
+class Members(Input):
+    members = serializers.ListField(child=Text(max_length=150), max_length=1000)
+
+
+class NewGrant(Input):
+    """Exactly one of user and team."""
+
+    role = serializers.ChoiceField([str(role) for role in Role])
+    user = Text(max_length=150, required=False)
+    team = Text(max_length=63, required=False)
+    model = Text(max_length=255, required=False, help_text="For one model only; otherwise for the workspace.")

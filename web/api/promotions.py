@@ -1,0 +1,147 @@
+"""Promotions: asking, deciding, waiting for the verdict."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from registry import queries
+from registry.errors import PromotionNotFound
+from registry.lifecycle import State
+from registry.models import Promotion
+from registry.services import promotions
+from web.api import inputs, waiting
+from web.api.authentication import TokenAuthentication
+from web.api.bodies import PromotionBody, PromotionDetail
+from web.api.filters import PromotionFilters
+from web.api.paging import listed
+from web.api.resource import Resource, as_id, digest_etag
+from web.api.schema import IDEMPOTENCY_KEY, IF_NONE_MATCH, PAGING, WAIT, operation, paged, told
+
+TAG = "Promotions"
+
+
+def _body(promotion: Promotion) -> Any:
+    return PromotionDetail(promotion, context={"outlook": promotions.outlook(promotion)}).data
+
+
+class Promotions(Resource):
+    @operation(
+        "List promotions",
+        tag=TAG,
+        answers={200: paged(PromotionBody)},
+        parameters=PAGING,
+        filters=PromotionFilters,
+    )
+    def get(self, request: Request) -> Response:
+        rows = queries.promotions(self.actor)
+        return listed(request, rows, PromotionBody, order=["-requested_at", "-id"], filters=PromotionFilters)
+
+    @operation(
+        "Ask for a version to be moved to a stage",
+        tag=TAG,
+        description="201: a promotion was opened and waits for what `missing` names. 200: it was carried out at once, "
+        "or the open one for the same version and stage was found.",
+        takes=inputs.NewPromotion,
+        answers={201: PromotionDetail, 200: PromotionDetail},
+        parameters=[IDEMPOTENCY_KEY, told("Location", "The promotion.", 200, 201)],
+        fails=[409, 422],
+    )
+    def post(self, request: Request) -> Response:
+        given = self.accepted(inputs.NewPromotion)
+
+        def ask() -> tuple[int, Any]:
+            asked = promotions.request(
+                self.actor, given["model"], given["version"], given["stage"], comment=given.get("comment", "")
+            )
+            opened = asked.opened_now and asked.state == State.OPEN
+            return 201 if opened else 200, _body(queries.find_promotion(self.actor, asked.pk))
+
+        return self.once(ask)
+
+
+class OnePromotion(Resource):
+    @operation(
+        "Show a promotion",
+        tag=TAG,
+        description="With `wait` the call blocks while it is open, until the verdict is in or the time is over.",
+        answers={200: PromotionDetail, 304: None},
+        parameters=[WAIT, IF_NONE_MATCH, told("ETag", "For If-None-Match.", 200, 304)],
+        fails=[429],
+    )
+    def get(self, request: Request, promotion_id: str) -> Response:
+        wanted = _id(promotion_id)
+        at_most = waiting.seconds(request._request)
+        found = queries.find_promotion(self.actor, wanted)
+        if waiting.until(self.actor, wanted, lambda: queries.state_of(wanted) != State.OPEN, at_most=at_most):
+            # His token may have been revoked while he waited.
+            actor = TokenAuthentication().authenticate(request)[1]
+            found = queries.find_promotion(actor, wanted)
+        body = _body(found)
+        return Response(body, headers={"ETag": digest_etag(body)})
+
+
+class _Decision(Resource):
+    """One act on a promotion, answered with what became of it."""
+
+    def decided(self, promotion_id: str, act: Callable[[uuid.UUID], Promotion]) -> Response:
+        act(_id(promotion_id))
+        return Response(_body(queries.find_promotion(self.actor, _id(promotion_id))))
+
+
+class Approve(_Decision):
+    @operation(
+        "Approve a promotion",
+        tag=TAG,
+        description="`evidence` is the digest that the promotion showed when the reviewer looked at it. The approval "
+        "that was missing last carries the promotion out.",
+        takes=inputs.Approve,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Approve)
+        return self.decided(promotion_id, lambda wanted: promotions.approve(self.actor, wanted, **given))
+
+
+class Reject(_Decision):
+    @operation("Reject a promotion", tag=TAG, takes=inputs.Reason, answers={200: PromotionDetail}, fails=[409])
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Reason)
+        return self.decided(promotion_id, lambda wanted: promotions.reject(self.actor, wanted, **given))
+
+
+class Withdraw(_Decision):
+    @operation(
+        "Withdraw a promotion",
+        tag=TAG,
+        description="Your own, or any for a maintainer.",
+        takes=inputs.OptionalReason,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.OptionalReason)
+        return self.decided(promotion_id, lambda wanted: promotions.withdraw(self.actor, wanted, **given))
+
+
+class Bypass(_Decision):
+    @operation(
+        "Carry a promotion out over its policy",
+        tag=TAG,
+        description="Administrators only, where the policy allows it; marked as bypass wherever it shows.",
+        takes=inputs.Reason,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Reason)
+        return self.decided(promotion_id, lambda wanted: promotions.bypass(self.actor, wanted, **given))
+
+
+def _id(value: str) -> uuid.UUID:
+    return as_id(value, PromotionNotFound(promotion=value))

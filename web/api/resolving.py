@@ -1,0 +1,111 @@
+"""`GET /resolve`: what a model URI points at. The hot path: a plain view, two queries with the token's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import orjson
+from django.db import OperationalError
+from django.http import HttpRequest, HttpResponse
+from rest_framework.exceptions import MethodNotAllowed
+from rest_framework.views import APIView
+
+from core.errors import Refusal
+from registry.queries import Resolved, generation_of, resolve
+from registry.references import parse
+from web.api import waiting
+from web.api.authentication import WORKSPACE_HEADER
+from web.api.bodies import ResolvedBody, url
+from web.api.errors import problem
+from web.api.resource import has, refuse_unknown
+from web.api.schema import IF_NONE_MATCH, WAIT, operation, query, told
+from web.auth import actor_of
+
+_KNOWN = frozenset({"uri", "wait"})
+
+
+def resolve_uri(request: HttpRequest) -> HttpResponse:
+    """Answer GET and HEAD; see `_InOpenAPI` for what is taken and given."""
+    try:
+        if request.method not in ("GET", "HEAD"):
+            raise MethodNotAllowed(str(request.method))
+        return _answer(request)
+    except MethodNotAllowed as error:
+        response = problem(error, request)
+        response["Allow"] = "GET, HEAD"
+        return response
+    except (Refusal, OperationalError) as error:
+        return problem(error, request)
+
+
+def _answer(request: HttpRequest) -> HttpResponse:
+    actor = actor_of(request, workspace_header=WORKSPACE_HEADER)
+    refuse_unknown(request.GET, _KNOWN)
+    uri = request.GET.get("uri", "")
+    reference = parse(uri)
+    at_most = waiting.seconds(request)
+    found = resolve(actor, reference)
+    if at_most and ("If-None-Match" not in request.headers or has(request, found.etag)):
+        known = found
+        waiting.until(actor, known.model_id, lambda: generation_of(known.model_id) != known.generation, at_most=at_most)
+        # His token may have been revoked while he waited.
+        found = resolve(actor_of(request, workspace_header=WORKSPACE_HEADER), reference)
+    headers = {"ETag": found.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+    if has(request, found.etag):
+        return HttpResponse(status=304, headers=headers)
+    return HttpResponse(orjson.dumps(_body(uri, found)), headers=headers, content_type="application/json")
+
+
+def _body(uri: str, found: Resolved) -> dict[str, Any]:
+    """In the form of `ResolvedBody`; orjson writes times as RFC 3339 and UUIDs as text."""
+    here = url("models", found.name, "versions", found.version, "files")
+    promotion = {
+        "id": found.promotion_id,
+        "promoted_at": found.promoted_at,
+        "promoted_by": found.promoted_by,
+        "approved_by": found.approved_by,
+        "bypass": found.bypass,
+        "entry_hash": found.entry_hash,
+    }
+    return {
+        "uri": uri,
+        "model": found.name,
+        "version": found.version,
+        "stage": found.stage,
+        "artifact_uri": here if found.manifest else found.source,
+        "source": found.source,
+        "manifest": found.manifest,
+        "size": found.size,
+        "files": found.files,
+        "run_id": found.run,
+        "registered_at": found.registered_at,
+        "promotion": promotion if found.promotion_id else None,
+        "generation": found.generation,
+    }
+
+
+class _InOpenAPI(APIView):
+    """Never run: the OpenAPI document finds here what the plain view does."""
+
+    @operation(
+        "Resolve a model URI",
+        tag="Serving",
+        description="`models:/NAME/Production`, `models:/NAME/7`, `models:/NAME@alias` or `models:/NAME/latest`. With "
+        "`wait` the call blocks until the generation of the model moves (with If-None-Match: from the one named "
+        "there), or the time is over.",
+        answers={200: ResolvedBody, 304: None},
+        parameters=[
+            query("uri", {"type": "string", "minLength": 1}, "The model URI.", required=True),
+            WAIT,
+            IF_NONE_MATCH,
+            told("ETag", "Moves with every change of what the model's URIs point at.", 200, 304),
+        ],
+        fails=[429],
+    )
+    def get(self, request: HttpRequest) -> None:
+        raise NotImplementedError
+
+
+# How drf-spectacular knows the views that it describes.
+resolve_uri.cls = _InOpenAPI  # type: ignore[attr-defined]
+resolve_uri.initkwargs = {}  # type: ignore[attr-defined]
