@@ -21,7 +21,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,7 @@ NAME = "model-{}"
 
 @dataclass(frozen=True)
 class Case:
-    """One kind of request against one server; the name of a model takes the place of `{}`."""
+    """One kind of request against one server; the number of a model takes the place of `{}`."""
 
     label: str
     url: str
@@ -66,7 +66,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=15, help="how long each case is driven")
     parser.add_argument("--connections", type=int, default=16)
-    parser.add_argument("--models", type=int, default=100, help="models in each registry, five versions each")
+    parser.add_argument("--models", type=int, default=20, help="models in each registry, five versions each")
     options = parser.parse_args()
     if not shutil.which("wrk"):
         print("wrk is missing: apt install wrk", file=sys.stderr)
@@ -146,7 +146,7 @@ def mlflow_server(place: Path, name: str, *arguments: str, **env: str) -> Iterat
     given = urlsplit(os.environ["DATABASE_URL"])
     with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
         connection.execute(f'CREATE DATABASE "{name}"')
-    database = given._replace(scheme="postgresql", path=f"/{name}").geturl()
+    database = given._replace(scheme="postgresql+psycopg2", path=f"/{name}").geturl()
     port = free_port()
     command = [str(MLFLOW / "mlflow"), "server", "--port", str(port), "--backend-store-uri", database]
     command += ["--artifacts-destination", str(place / name), *arguments]
@@ -176,7 +176,8 @@ def running(command: list[str], log: Path, probe: str, **env: str) -> Iterator[N
             raise RuntimeError(f"{command[0]} does not answer:\n{log.read_text()[-3000:]}")
         yield
     finally:
-        os.killpg(process.pid, 15)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, 15)
         try:
             process.wait(10)
         except subprocess.TimeoutExpired:
@@ -241,9 +242,9 @@ local names, at, made = %d, 0, {}
 request = function()
   at = at %% names + 1
   if not made[at] then
-    local name = string.format("model-%%d", at - 1)
-    local path = string.gsub([[%s]], "{}", name)
-    local body = string.gsub([[%s]], "{}", name)
+    local number = tostring(at - 1)
+    local path = string.gsub([[%s]], "{}", number)
+    local body = string.gsub([[%s]], "{}", number)
     made[at] = wrk.format("%s", path, {%s}, body ~= "" and body or nil)
   end
   return made[at]
