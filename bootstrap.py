@@ -107,7 +107,7 @@ def check(arguments: list[str]) -> int:
         "imports": ([str(VENV / "bin" / "lint-imports")], {}),
         "migrations": ([python, "manage.py", "makemigrations", "--check", "--dry-run"], production),
         "production": ([python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], production),
-        "tests": ([python, "-m", "pytest", *pytest_arguments(arguments)], {}),
+        "tests": ([sys.executable, str(ROOT / "bootstrap.py"), "test", *arguments], {}),
     }
     failed = []
     for name, (command, extra) in steps.items():
