@@ -118,6 +118,8 @@ def public_url(host: str, port: int) -> str:
 def require_free(host: str, port: int) -> None:
     """Raise CannotStart when the web server could not listen there."""
     try:
+        if not 0 < port < 2**16:  # which getaddrinfo would take modulo
+            raise OverflowError("ports go from 1 to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

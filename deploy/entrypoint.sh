@@ -37,6 +37,9 @@ beat)
     celery beat --schedule "${VOUCH_BEAT_SCHEDULE:-/tmp/beat.schedule}" --pidfile= --loglevel INFO
     ;;
 migrate)
+    # A large table may take its time; waiting for a lock may not, since everybody else would wait behind it.
+    VOUCH_STATEMENT_TIMEOUT=0
+    export VOUCH_STATEMENT_TIMEOUT
     exec "$python" manage.py migrate --noinput
     ;;
 manage)
