@@ -20,6 +20,7 @@ import ctypes
 import fcntl
 import hashlib
 import importlib.util
+import itertools
 import os
 import pwd
 import shutil
@@ -107,7 +108,7 @@ def check(arguments: list[str]) -> int:
         "imports": ([str(VENV / "bin" / "lint-imports")], {}),
         "migrations": ([python, "manage.py", "makemigrations", "--check", "--dry-run"], production),
         "production": ([python, "manage.py", "check", "--deploy", "--fail-level", "WARNING"], production),
-        "tests": ([python, "-m", "pytest", *pytest_arguments(arguments)], {}),
+        "tests": ([sys.executable, str(ROOT / "bootstrap.py"), "test", *arguments], {}),
     }
     failed = []
     for name, (command, extra) in steps.items():
@@ -207,8 +208,16 @@ def require_writable(place: Path) -> None:
     """Raise Refused when the environment cannot be written here by us."""
     for path in (ROOT, place.parent, place):
         if path.exists() and not os.access(path, os.W_OK):
-            owner, me = pwd.getpwuid(path.stat().st_uid).pw_name, pwd.getpwuid(os.geteuid()).pw_name
+            owner, me = name_of(path.stat().st_uid), name_of(os.geteuid())
             raise Refused(f"{path} belongs to {owner} and {me} may not write there. Use a clone of your own.")
+
+
+def name_of(uid: int) -> str:
+    """A user's name; a container may run as one that has none."""
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"user {uid}"
 
 
 @contextmanager
@@ -250,9 +259,9 @@ def install_uv(place: Path) -> None:
     """The pinned uv, checked against the hashes that the lock has for it."""
     lines = LOCK.read_text().splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("uv=="))
-    last = next(number for number in range(first + 1, len(lines)) if not lines[number].startswith("    --hash="))
+    hashes = itertools.takewhile(lambda line: line.startswith("    --hash="), lines[first + 1 :])
     pinned = place / "uv.lock"
-    pinned.write_text("\n".join(lines[first:last]).rstrip(" \\") + "\n")
+    pinned.write_text("\n".join([lines[first], *hashes]).rstrip(" \\") + "\n")
     problem = run(pip(place / "bin" / "python", pinned))
     if problem:
         raise Refused(f"pip could not fetch the installer. {REACH}\n{last_lines(problem)}")

@@ -51,6 +51,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--port", type=int, default=8000, help="where the web server listens (default %(default)s)")
     parser.add_argument("--host", default="127.0.0.1", help="the address it listens on (default %(default)s)")
     parser.add_argument("--data", type=Path, metavar="DIR", help=f"where the data lie ({datadir.default_data()})")
+    parser.add_argument("--no-sample", action="store_true", help="begin without the sample models")
     parser.add_argument(
         "--json", type=Path, metavar="FILE", help="write address, passwords and tokens there, for scripts"
     )
@@ -79,8 +80,6 @@ def run(options: argparse.Namespace) -> None:
         stack.enter_context(announced(data))
         with step("database schema"):
             manage(data, "migrate", "--noinput", "-v", "0")
-        with step("static files"):
-            manage(data, "collectstatic", "--noinput", "-v", "0")
         with step("accounts"):
             accounts = sample_accounts(data, fresh=False)
             if options.json and not accounts["created"]:
@@ -88,10 +87,11 @@ def run(options: argparse.Namespace) -> None:
         supervisor = Supervisor(data, guard, services)
         stack.callback(supervisor.stop)
         with step("web, worker and beat"):
-            supervisor.start(commands(options, data))
+            supervisor.start(commands())
             supervisor.wait(lambda: web_is_ready(options), "the web server")
             supervisor.wait(worker_answers, "the worker")
-        accounts = fill_sample(data, url, supervisor, guard, accounts)
+        if not options.no_sample:
+            accounts = fill_sample(data, url, supervisor, guard, accounts)
         if options.json:
             write_private(options.json, {"url": url, "accounts": accounts["accounts"]})
         say(farewell(url, data, accounts))
@@ -118,6 +118,8 @@ def public_url(host: str, port: int) -> str:
 def require_free(host: str, port: int) -> None:
     """Raise CannotStart when the web server could not listen there."""
     try:
+        if not 0 < port < 2**16:  # which getaddrinfo would take modulo
+            raise OverflowError("ports go from 1 to 65535")
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -138,11 +140,20 @@ def environment(options: argparse.Namespace, url: str, data: Path, services: emb
         "VOUCH_URL": url,
         "VOUCH_ALLOWED_HOSTS": ",".join(dict.fromkeys(hosts)),
         "VOUCH_INSECURE_HTTP": "1" if insecure else "0",
-        "VOUCH_STATIC": str(data / "static"),
+        "VOUCH_STATIC_FROM_SOURCE": "1",  # compressing them, as the image does, takes longer than everything else
         "VOUCH_ADMIN": "1",
     }
     chosen = {name: os.environ.get(name) or value for name, value in ours.items()}
-    return chosen | {"DATABASE_URL": services.database, "REDIS_URL": services.redis, "VOUCH_DATA": str(data)}
+    return chosen | {
+        "DATABASE_URL": services.database,
+        "REDIS_URL": services.redis,
+        "VOUCH_DATA": str(data),
+        "VOUCH_HOST": options.host,
+        "VOUCH_PORT": str(options.port),
+        "VOUCH_PYTHON": sys.executable,
+        "VOUCH_WORKER_NAME": "localhost",
+        "VOUCH_BEAT_SCHEDULE": str(data / "beat.schedule"),
+    }
 
 
 @contextmanager
@@ -277,20 +288,10 @@ def farewell(url: str, data: Path, accounts: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-# --- The processes --------------------------------------------------------------------------------------
-def commands(options: argparse.Namespace, data: Path) -> dict[str, list[str]]:
-    """The three processes, as production starts them too."""
-    celery = [sys.executable, "-P", "-m", "celery", "--workdir", str(ROOT), "-A", "config.celery"]
-    return {
-        "web": [
-            *(sys.executable, "-P", "-m", "granian", "config.wsgi:application", "--interface", "wsgi"),
-            *("--host", options.host, "--port", str(options.port), "--http", "1", "--no-ws"),
-            *("--workers", "2", "--blocking-threads", "6", "--backpressure", "512"),
-            *("--respawn-failed-workers", "--workers-kill-timeout", "4"),
-        ],
-        "worker": [*celery, "worker", "--pool", "threads", "-c", "4", "-n", "vouch@localhost", "-l", "INFO"],
-        "beat": [*celery, "beat", "--schedule", str(data / "beat.schedule"), "--pidfile=", "-l", "INFO"],
-    }
+# --- The processes ----------------------------------------------------------------------------------------------------
+def commands() -> dict[str, list[str]]:
+    """The three processes, started by the script that the image starts them by."""
+    return {name: ["/bin/sh", str(ROOT / "deploy" / "entrypoint.sh"), name] for name in ("web", "worker", "beat")}
 
 
 def web_is_ready(options: argparse.Namespace) -> bool:

@@ -8,8 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 import redis
 
 from config import datadir, embedded
+from tests.config.processes import descendants, gone, within
 
 ROOT = Path(__file__).resolve().parents[2]
 RUN = """
@@ -90,30 +90,6 @@ def another_vouch(data: Path) -> Iterator[tuple[subprocess.Popen[str], list[str]
         process.stdout.close()
         with datadir.servers_lock(data):  # returns when its servers have gone as well
             pass
-
-
-def within(seconds: float, condition: Callable[[], bool]) -> bool:
-    """Whether the condition becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
-def gone(pid: int) -> bool:
-    """Whether a process has ended (one that waits for its parent to ask for its status has)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return True
-
-
-def descendants(pid: int) -> list[int]:
-    """All processes below one."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [found for child in map(int, children) for found in [child, *descendants(child)]]
 
 
 def scalar(url: str, query: str) -> object:
