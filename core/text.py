@@ -99,6 +99,7 @@ def artifact_path(value: object, *, empty: bool = False) -> str:
 def _is_clean(path: str) -> bool:
     return not (
         "\\" in path
+        or "\ufffd" in path  # what a server puts for bytes that are not UTF-8: many names would become this one
         or any(part in ("", ".", "..") for part in path.split("/"))
         or any(unicodedata.category(c) in ("Cc", "Cs") for c in path)
         or _DECEIVING.search(path)

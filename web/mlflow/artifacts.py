@@ -15,7 +15,7 @@ from lineage.models import FolderFile, ManifestFile
 from lineage.queries import FileNotThere, file_at, files_under, find_run, listing
 from lineage.services import artifacts
 from registry.queries import frozen_files
-from web.files import announced_size, body_chunks, download
+from web.files import announced_size, download, upload_chunks
 from web.mlflow import encode, places
 from web.mlflow.places import Frozen, Spot, spot_at
 from web.mlflow.wire import Fields
@@ -33,7 +33,13 @@ def put(actor: Actor, request: HttpRequest, path: str) -> HttpResponse:
     if isinstance(spot.owner, Frozen):
         raise FrozenFile
     artifacts.upload(
-        actor, spot.owner, spot.path, body_chunks(request), announced_size=announced_size(request), overwrite=True
+        actor,
+        spot.owner,
+        spot.path,
+        upload_chunks(request),
+        announced_sha256=request.headers.get("X-Content-SHA256"),
+        announced_size=announced_size(request),
+        overwrite=True,
     )
     return HttpResponse()
 

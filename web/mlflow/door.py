@@ -62,4 +62,6 @@ def json(view: JsonView) -> View:
 
 def encoded(body: dict[str, Any], **headers: str) -> HttpResponse:
     """`body` as the 200 that every success is: clients take 201 for a failure."""
-    return HttpResponse(orjson.dumps(body), content_type="application/json", headers=headers)
+    content = orjson.dumps(body)
+    length = str(len(content))
+    return HttpResponse(content, content_type="application/json", headers={**headers, "Content-Length": length})

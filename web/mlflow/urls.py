@@ -5,10 +5,25 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.http import HttpResponseBase
-from django.urls import URLPattern, path
+from django.urls import URLPattern, path, register_converter
 
 from web.mlflow import artifacts, logged_models, registry, server, tracking
 from web.mlflow.door import endpoint, json
+
+
+class AnyPath:
+    """Also what cannot be a path, line ends for one, so that the answer says what is wrong with it."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
+register_converter(AnyPath, "any")
 
 # Python, Java and R clients; and the browser-side twin, which some client calls use as well.
 _PREFIXES = ("api", "ajax-api")
@@ -48,7 +63,7 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/logged-models/<str:model_id>/tags": endpoint(PATCH=json(logged_models.set_tags)),
     "mlflow/logged-models/<str:model_id>/artifacts/directories": endpoint(GET=json(artifacts.list_logged_model)),
     "mlflow-artifacts/artifacts": endpoint(GET=json(artifacts.list_proxied)),
-    "mlflow-artifacts/artifacts/<path:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
+    "mlflow-artifacts/artifacts/<any:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
 }
 
 urlpatterns: list[URLPattern] = [
