@@ -211,7 +211,9 @@ def test_an_administrator_does_not_reach_the_users_of_other_workspaces(admin: Ap
     assert (refused.status_code, refused.json()["code"]) == (403, "belongs-elsewhere-too")
 
 
-def test_the_audit_trail_of_a_model_and_of_the_workspace(ci: Api, admin: Api, outsider: Actor, registered: None) -> None:
+def test_the_audit_trail_of_a_model_and_of_the_workspace(
+    ci: Api, admin: Api, outsider: Actor, registered: None
+) -> None:
     verbs = [entry["verb"] for entry in ci("GET", "audit?model=churn").json()["items"]]
     assert verbs == ["version.registered", "model.created"]
     assert ci("GET", "audit").status_code == 403
