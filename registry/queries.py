@@ -99,7 +99,7 @@ def occupancies(version: Version) -> QuerySet[Occupancy]:
 
 def files_of(version: Version) -> QuerySet[ManifestFile]:
     """The files of a version; none when its bytes lie elsewhere."""
-    return ManifestFile.objects.filter(manifest_id=version.manifest_id)
+    return ManifestFile.objects.filter(manifest=version.manifest) if version.manifest else ManifestFile.objects.none()
 
 
 def generation_of(model_id: uuid.UUID) -> int | None:

@@ -28,6 +28,7 @@ class Live:
     url: str
     accounts: dict[str, dict[str, str]]
     env: dict[str, str]
+    log: Path
 
     def token(self, account: str) -> str:
         return self.accounts[account]["token"]
@@ -60,13 +61,13 @@ def serving(directory: Path, name: str, *, workers: int = 1, **settings: str) ->
         "VOUCH_STATIC_FROM_SOURCE": "1",
         **settings,
     }
-    live = Live(url, {}, env)
+    log = directory / "granian.log"
+    live = Live(url, {}, env, log)
     live.manage("migrate", "--verbosity", "0")
     live.accounts.update(json.loads(live.manage("sample", "accounts", "--json"))["accounts"])
     command = [sys.executable, "-m", "granian", "--interface", "wsgi", "config.wsgi:application", "--http", "1"]
     command += ["--no-ws", "--host", "127.0.0.1", "--port", str(port), "--workers", str(workers)]
     command += ["--blocking-threads", "6"]
-    log = directory / "granian.log"
     with log.open("wb") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
     try:

@@ -231,7 +231,11 @@ def give_by_name(
     if team_name and team is None:
         raise TeamNotFound(team=team_name)
     before = Grant.objects.filter(
-        workspace_id=actor.workspace_id, user=user, team=team, role=role, model_id=model_id
+        workspace_id=actor.workspace_id,
+        user=user,
+        team=team,
+        role=role,
+        model_id=model_id,  # type: ignore[misc]  # as in `give`
     ).exists()
     return give(actor, role, user=user, team=team, model_id=model_id), not before
 

@@ -124,7 +124,8 @@ def visible(actor: Actor) -> QuerySet[Token]:
 
 def own(actor: Actor) -> Token | None:
     """The token that the actor acts by, with its owner; None for a session."""
-    return Token.objects.select_related("user", "workspace").filter(pk=actor.token_id).first()
+    found = Token.objects.select_related("user", "workspace")
+    return found.filter(pk=actor.token_id).first() if actor.token_id else None
 
 
 def _scopes(values: Collection[str]) -> frozenset[Scope]:

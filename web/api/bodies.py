@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, cast
 from urllib.parse import quote
 
@@ -13,7 +14,7 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.models import FolderFile, Run
 from registry.lifecycle import Stage, State
-from registry.models import Alias, Model, Occupancy, Promotion, Version
+from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.models.catalog import VersionStatus
 from registry.services.promotions import Outlook
 
@@ -42,7 +43,8 @@ class Problem(serializers.Serializer[Any]):
 
 
 def _tags(row: Model | Version) -> dict[str, str]:
-    return {tag.key: tag.value for tag in sorted(row.tags.all(), key=lambda tag: tag.key)}
+    tags: Iterable[ModelTag | VersionTag] = row.tags.all()
+    return {tag.key: tag.value for tag in sorted(tags, key=lambda tag: tag.key)}
 
 
 class ModelBody(serializers.Serializer[Model]):
@@ -77,7 +79,7 @@ class VersionBody(serializers.Serializer[Version]):
     version = serializers.IntegerField(source="number")
     stage = serializers.ChoiceField(_STAGES)
     description = serializers.CharField()
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field, not the serializer's own
     manifest = serializers.SerializerMethodField(
         help_text="SHA-256 of the list of its files; null: they lie elsewhere."
     )
@@ -185,7 +187,7 @@ class ApprovalBody(serializers.Serializer[Any]):
 
 
 class LookedAt(serializers.Serializer[Any]):
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field, not the serializer's own
     manifest = serializers.CharField(allow_null=True)
     incumbent = serializers.IntegerField(allow_null=True, help_text="The version that holds the stage now.")
     incumbent_manifest = serializers.CharField(allow_null=True)
@@ -293,7 +295,7 @@ class EntryBody(serializers.Serializer[AuditEntry]):
     verb = serializers.CharField()
     actor = serializers.CharField(source="actor_name")
     subject = serializers.CharField()
-    data = serializers.DictField()
+    data = serializers.DictField()  # type: ignore[assignment]  # a field, not the serializer's own
     request_id = serializers.CharField()
     hash = serializers.CharField()
     previous_hash = serializers.CharField()
@@ -309,7 +311,7 @@ class RunInputBody(serializers.Serializer[Any]):
     name = serializers.CharField(source="dataset.name")
     digest = serializers.CharField(source="dataset.digest")
     source_type = serializers.CharField(source="dataset.source_type")
-    source = serializers.CharField(source="dataset.source")
+    source = serializers.CharField(source="dataset.source")  # type: ignore[assignment]  # a field, not the serializer's own
     tags = serializers.DictField(child=serializers.CharField())
 
 
@@ -359,7 +361,7 @@ class ResolvedBody(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     stage = serializers.ChoiceField(_STAGES)
     artifact_uri = serializers.CharField(help_text="Where to load it from: our address of its files, or its source.")
-    source = serializers.CharField()
+    source = serializers.CharField()  # type: ignore[assignment]  # a field, not the serializer's own
     manifest = serializers.CharField(allow_null=True, help_text="SHA-256 of the list of its files.")
     size = serializers.IntegerField(allow_null=True)
     files = FileBody(many=True)

@@ -27,7 +27,9 @@ def _shown(row: Model) -> Response:
 class Models(Resource):
     @operation("List models", tag=TAG, answers={200: paged(ModelBody)}, parameters=PAGING, filters=ModelFilters)
     def get(self, request: Request) -> Response:
-        return listed(request, queries.models(self.actor), ModelBody, order=["name", "id"], filters=ModelFilters)
+        return listed(
+            request, self.actor, queries.models(self.actor), ModelBody, order=["name", "id"], filters=ModelFilters
+        )
 
     @operation(
         "Create a model",
@@ -101,7 +103,7 @@ class Aliases(Resource):
     @operation("List the aliases of a model", tag=TAG, answers={200: paged(AliasBody)}, parameters=PAGING)
     def get(self, request: Request, name: str) -> Response:
         model = queries.find_model(self.actor, name)
-        return listed(request, model.aliases.select_related("version"), AliasBody, order=["name"])
+        return listed(request, self.actor, model.aliases.select_related("version"), AliasBody, order=["name"])
 
 
 class OneAlias(Resource):

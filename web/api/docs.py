@@ -23,7 +23,7 @@ class NoSuchEndpoint(NotFound):
 def document() -> bytes:
     """The OpenAPI document as YAML; made once in each process."""
     made = SchemaGenerator().get_schema(request=None, public=True)  # type: ignore[no-untyped-call]
-    return OpenApiYamlRenderer().render(made, renderer_context={})
+    return bytes(OpenApiYamlRenderer().render(made, renderer_context={}))  # type: ignore[no-untyped-call]
 
 
 @require_safe

@@ -13,7 +13,7 @@ _STAGES = [(str(stage), str(stage)) for stage in Stage]
 _STATES = [(str(state), str(state)) for state in State]
 
 
-class ModelFilters(FilterSet):
+class ModelFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     name = CharFilter(max_length=255, help_text="Exactly this name.")
     name_contains = CharFilter("name", "icontains", max_length=255, help_text="In any case.")
     tag = CharFilter(method="tagged", max_length=1000, help_text="KEY, or KEY=VALUE.")
@@ -27,7 +27,7 @@ class ModelFilters(FilterSet):
         return rows.filter(tags__key=key, tags__value=wanted) if has_value else rows.filter(tags__key=key)
 
 
-class VersionFilters(FilterSet):
+class VersionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     stage = ChoiceFilter(choices=_STAGES, help_text="In this stage now.")
     status = ChoiceFilter(choices=VersionStatus.choices, help_text="Whether its files are there.")
     run = CharFilter("run_ref", max_length=64, help_text="Made by this run.")
@@ -37,7 +37,7 @@ class VersionFilters(FilterSet):
         fields: list[str] = []
 
 
-class PromotionFilters(FilterSet):
+class PromotionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     state = ChoiceFilter(choices=_STATES, help_text="What became of it.")
     stage = ChoiceFilter(choices=_STAGES, help_text="The stage asked for.")
     model = CharFilter("model__name", max_length=255, help_text="The name of the model.")

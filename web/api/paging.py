@@ -11,6 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.actor import Actor
 from core.paging import page_size, paginate
 
 DEFAULT, LIMIT = 50, 500
@@ -20,6 +21,7 @@ Row = TypeVar("Row", bound=Model)
 
 def listed(
     request: Request,
+    actor: Actor,
     rows: QuerySet[Row],
     body: type[serializers.BaseSerializer[Any]],
     *,
@@ -38,6 +40,6 @@ def listed(
         order=order,
         size=page_size(request.query_params.get("page_size"), default=DEFAULT, limit=LIMIT),
         token=request.query_params.get("page_token", ""),
-        query={"path": request.path, "workspace": request.auth.workspace_id, **asked},
+        query={"path": request.path, "workspace": actor.workspace_id, **asked},
     )
     return Response({"items": body(page.items, many=True).data, "next_page_token": page.next_token})

@@ -74,5 +74,5 @@ class OctetStream(BaseParser):
 
     def parse(
         self, stream: IO[Any], media_type: str | None = None, parser_context: Mapping[str, Any] | None = None
-    ) -> IO[Any]:
-        return stream
+    ) -> dict[str, Any]:
+        return {}

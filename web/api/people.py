@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -17,6 +18,9 @@ from web.api.resource import Resource, as_id
 from web.api.schema import PAGING, operation, paged
 
 TAG = "Accounts"
+_NEW_GRANT = PolymorphicProxySerializer(
+    component_name="NewGrant", serializers=[inputs.GrantToUser, inputs.GrantToTeam], resource_type_field_name=None
+)
 
 
 class Myself(Resource):
@@ -25,7 +29,7 @@ class Myself(Resource):
         token = tokens.own(self.actor)
         me = {
             "username": self.actor.username,
-            "display_name": token.user.display_name,
+            "display_name": token.user.display_name if token else "",
             "workspace": self.actor.workspace_slug,
             "roles": sorted(self.actor.roles),
             "token": token,
@@ -42,7 +46,7 @@ class Tokens(Resource):
         parameters=PAGING,
     )
     def get(self, request: Request) -> Response:
-        return listed(request, tokens.visible(self.actor), TokenBody, order=["-created_at", "-id"])
+        return listed(request, self.actor, tokens.visible(self.actor), TokenBody, order=["-created_at", "-id"])
 
     @operation(
         "Make a token",
@@ -75,7 +79,7 @@ class Users(Resource):
         parameters=PAGING,
     )
     def get(self, request: Request) -> Response:
-        return listed(request, people.users(self.actor), UserBody, order=["username"])
+        return listed(request, self.actor, people.users(self.actor), UserBody, order=["username"])
 
     @operation("Make a user", tag=TAG, takes=inputs.NewUser, answers={201: UserBody}, fails=[409])
     def post(self, request: Request) -> Response:
@@ -111,11 +115,11 @@ class OneTeam(Resource):
 class Grants(Resource):
     @operation("List grants", tag=TAG, answers={200: paged(GrantBody)}, parameters=PAGING)
     def get(self, request: Request) -> Response:
-        return listed(request, people.grants(self.actor), GrantBody, order=["id"])
+        return listed(request, self.actor, people.grants(self.actor), GrantBody, order=["id"])
 
-    @operation("Give a role", tag=TAG, takes=inputs.NewGrant, answers={201: GrantBody, 200: GrantBody})
+    @operation("Give a role", tag=TAG, takes=_NEW_GRANT, answers={201: GrantBody, 200: GrantBody})
     def post(self, request: Request) -> Response:
-        given = self.accepted(inputs.NewGrant)
+        given = self.accepted(inputs.GrantToTeam if "team" in request.data else inputs.GrantToUser)
         model = find_model(self.actor, given["model"]) if "model" in given else None
         grant, is_new = people.give_by_name(
             self.actor,

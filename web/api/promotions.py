@@ -39,7 +39,9 @@ class Promotions(Resource):
     )
     def get(self, request: Request) -> Response:
         rows = queries.promotions(self.actor)
-        return listed(request, rows, PromotionBody, order=["-requested_at", "-id"], filters=PromotionFilters)
+        return listed(
+            request, self.actor, rows, PromotionBody, order=["-requested_at", "-id"], filters=PromotionFilters
+        )
 
     @operation(
         "Ask for a version to be moved to a stage",

@@ -21,6 +21,9 @@ from web.api.resource import has, refuse_unknown
 from web.api.schema import IF_NONE_MATCH, WAIT, operation, query, told
 from web.auth import actor_of
 
+URI = (
+    r"^models:/[A-Za-z0-9][A-Za-z0-9 ._-]*(/([1-9][0-9]{0,8}|None|Staging|Production|Archived|latest)|@[A-Za-z0-9_-]+)$"
+)
 _KNOWN = frozenset({"uri", "wait"})
 
 
@@ -95,7 +98,7 @@ class _InOpenAPI(APIView):
         "there), or the time is over.",
         answers={200: ResolvedBody, 304: None},
         parameters=[
-            query("uri", {"type": "string", "minLength": 1}, "The model URI.", required=True),
+            query("uri", {"type": "string", "pattern": URI}, "The model URI.", required=True),
             WAIT,
             IF_NONE_MATCH,
             told("ETag", "Moves with every change of what the model's URIs point at.", 200, 304),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 import uuid
 from collections.abc import Callable
 from typing import Any, cast
 
-from django.http.response import HttpResponseBase
 from django.utils.cache import patch_vary_headers
 from django.utils.http import parse_etags
 from rest_framework import serializers
@@ -18,7 +18,7 @@ from rest_framework.views import APIView
 
 from accounts.actor import Actor
 from accounts.services import idempotency
-from core.canonical import digest
+from core.canonical import canonical_json, digest
 from core.errors import Invalid, NotFound
 from registry.errors import Stale
 from registry.models import Model, Version
@@ -55,8 +55,8 @@ class Resource(APIView):
             for character in value:
                 if unicodedata.category(character) in ("Cc", "Cs"):
                     raise NothingThere(character=f"U+{ord(character):04X}")
-        view = getattr(self, str(request.method).lower(), None)
-        refuse_unknown(request.query_params, getattr(view, "query", frozenset()))
+        if view := getattr(self, str(request.method).lower(), None):
+            refuse_unknown(request.query_params, getattr(view, "query", frozenset()))
 
     @property
     def actor(self) -> Actor:
@@ -83,7 +83,8 @@ class Resource(APIView):
             "body": self.request.data,
         }
         status, body, replayed = idempotency.once(self.actor, key, asked, act)
-        response = self._made(status, body)
+        # The store keeps no order of keys: in a fixed one the two answers are the same to the byte.
+        response = self._made(status, json.loads(canonical_json(body)))
         if replayed:
             response["Idempotency-Replayed"] = "true"
         return response
@@ -92,9 +93,7 @@ class Resource(APIView):
     def _made(status: int, body: Any) -> Response:
         return Response(body, status, headers={"Location": body["url"]})
 
-    def finalize_response(
-        self, request: Request, response: HttpResponseBase, *args: Any, **kwargs: Any
-    ) -> HttpResponseBase:
+    def finalize_response(self, request: Request, response: Response, *args: Any, **kwargs: Any) -> Response:
         final = super().finalize_response(request, response, *args, **kwargs)
         patch_vary_headers(final, ["Authorization"])
         if request.method in ("GET", "HEAD") and final.status_code == 200 and has(request, final.get("ETag", "")):

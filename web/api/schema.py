@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from django_filters import CharFilter, ChoiceFilter
 from django_filters import FilterSet as Filters
@@ -13,9 +13,8 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
 from rest_framework import serializers
 
-from core import text
 from web.api.bodies import Problem
-from web.api.inputs import TAG_KEY, Input
+from web.api.inputs import TAG_KEY, Input, Text
 from web.api.paging import DEFAULT, LIMIT
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -38,7 +37,12 @@ _ALWAYS = (400, 401, 403, 404, 503)
 _WITH_BODY = (411, 413, 415)
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
 _UUID = {"type": "string", "format": "uuid"}
-_NAME = {"type": "string", "minLength": 1, "maxLength": 255, "pattern": f"^{text.NAME.pattern}$"}
+_NAME = {
+    "type": "string",
+    "minLength": 1,
+    "maxLength": 255,
+    "pattern": r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9_-])?$",
+}
 _FILE_PATH = {"type": "string", "minLength": 1, "maxLength": 1000}
 _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "name": (_NAME, "The name of the model."),
@@ -51,7 +55,7 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "token_id": (_UUID, "The id of the token; not the token."),
     "grant_id": ({"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "The id of the grant."),
     "username": ({"type": "string", "pattern": "^[A-Za-z0-9_.@+-]{1,150}$"}, "The name of the user."),
-    "team": ({"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"}, "The name of the team."),
+    "team": ({**_NAME, "maxLength": 63}, "The name of the team."),
     "run_id": ({"type": "string", "minLength": 1, "maxLength": 64}, "The id of the run."),
 }
 
@@ -93,7 +97,7 @@ PAGING = (
 def operation(
     summary: str,
     *,
-    answers: Mapping[int, Any],
+    answers: Mapping[Any, Any],
     takes: Any = None,
     parameters: Sequence[OpenApiParameter] = (),
     filters: type[Filters] | None = None,
@@ -103,7 +107,8 @@ def operation(
 ) -> Callable[[_View], _View]:
     """Describe a method of a view, and declare the query parameters that it knows: others are refused.
 
-    `answers`: status → serializer, or None for an empty body; `fails`: statuses beside those that every operation has.
+    `answers`: status, or status and media type → serializer, or None for an empty body; `fails`: statuses beside those
+    that every operation has.
     """
     parameters = [*parameters, *(_of_filters(filters) if filters else ())]
     statuses = [*_ALWAYS, *fails, *(_WITH_BODY if takes is not None else ())]
@@ -143,7 +148,8 @@ def paged(body: type[serializers.BaseSerializer[Any]]) -> serializers.BaseSerial
         "items": body(many=True),
         "next_page_token": serializers.CharField(help_text="Empty on the last page.", allow_blank=True),
     }
-    return type(f"{body.__name__.removesuffix('Body')}Page", (serializers.Serializer,), fields)()
+    page = type(f"{body.__name__.removesuffix('Body')}Page", (serializers.Serializer,), fields)
+    return cast(serializers.BaseSerializer[Any], page())
 
 
 def _of_filters(filters: type[Filters]) -> list[OpenApiParameter]:
@@ -163,7 +169,7 @@ def _form(filter: Any) -> dict[str, Any]:
 class Schema(AutoSchema):
     """REST framework's views in OpenAPI 3.1."""
 
-    def get_override_parameters(self) -> list[OpenApiParameter]:
+    def get_override_parameters(self) -> list[Any]:
         """The parameters of the path, with the form that they must have."""
         return [
             OpenApiParameter(
@@ -177,8 +183,12 @@ class Schema(AutoSchema):
         words = re.findall(r"\w+", self.path.removeprefix("/api/v1/").replace(".", "_"))
         return "_".join([self.method.lower(), *words])
 
+    def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
+        schema = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]
+        return {**schema, "pattern": field.pattern} if isinstance(field, Text) and "enum" not in schema else schema
+
     def _map_basic_serializer(self, serializer: Any, direction: Any) -> Any:
-        schema = super()._map_basic_serializer(serializer, direction)
+        schema = super()._map_basic_serializer(serializer, direction)  # type: ignore[no-untyped-call]
         if isinstance(serializer, Input):
             schema["additionalProperties"] = False
         return schema

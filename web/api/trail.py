@@ -23,7 +23,7 @@ class Audit(Resource):
     )
     def get(self, request: Request) -> Response:
         rows = queries.audit_trail(self.actor, request.query_params.get("model", ""))
-        return listed(request, rows, EntryBody, order=["-id"])
+        return listed(request, self.actor, rows, EntryBody, order=["-id"])
 
 
 class OneRun(Resource):

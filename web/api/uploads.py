@@ -29,7 +29,7 @@ class DigestMissing(Invalid):
 class Upload(Resource):
     @operation("List what arrived of an upload", tag=TAG, answers={200: paged(FileBody)}, parameters=PAGING)
     def get(self, request: Request, upload: str) -> Response:
-        return listed(request, find_upload(self.actor, upload).files.all(), FileBody, order=["path"])
+        return listed(request, self.actor, find_upload(self.actor, upload).files.all(), FileBody, order=["path"])
 
 
 class UploadFile(Resource):

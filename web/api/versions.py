@@ -47,7 +47,7 @@ class Versions(Resource):
     def get(self, request: Request, name: str) -> Response:
         model = queries.find_model(self.actor, name)
         rows = queries.versions(self.actor).filter(model_id=model.id)
-        return listed(request, rows, VersionBody, order=["-number"], filters=VersionFilters)
+        return listed(request, self.actor, rows, VersionBody, order=["-number"], filters=VersionFilters)
 
     @operation(
         "Register a version",
@@ -153,7 +153,7 @@ class VersionFiles(Resource):
     @operation("List the files of a version", tag=TAG, answers={200: paged(FileBody)}, parameters=PAGING)
     def get(self, request: Request, name: str, number: str) -> Response:
         version = queries.find_version(self.actor, name, number)
-        return listed(request, queries.files_of(version), FileBody, order=["path"])
+        return listed(request, self.actor, queries.files_of(version), FileBody, order=["path"])
 
 
 class VersionFile(Resource):
@@ -189,4 +189,4 @@ class VersionHistory(Resource):
     )
     def get(self, request: Request, name: str, number: str) -> Response:
         version = queries.find_version(self.actor, name, number)
-        return listed(request, queries.occupancies(version), OccupancyBody, order=["started_at", "id"])
+        return listed(request, self.actor, queries.occupancies(version), OccupancyBody, order=["started_at", "id"])
