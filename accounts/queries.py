@@ -96,6 +96,33 @@ def session_actor(user: User, workspace: Workspace, *, address: str | None = Non
     )
 
 
+def signed_in(user: User, slug: str, *, address: str | None, request_id: str) -> tuple[list[Workspace], Actor | None]:
+    """The workspaces in which `user` holds anything, and him acting in the one called `slug`, else in the first.
+
+    No actor when there is none. One query: this runs for every page.
+    """
+    if user.is_superuser:
+        workspaces, grants = workspaces_of(user), []
+    else:
+        grants = list(Grant.objects.filter(_held_by([user.pk])).select_related("workspace").order_by("workspace__slug"))
+        workspaces = list({grant.workspace_id: grant.workspace for grant in grants}.values())
+    if not workspaces:
+        return [], None
+    current = next((workspace for workspace in workspaces if workspace.slug == slug), workspaces[0])
+    here = [(grant.role, grant.model_id) for grant in grants if grant.workspace_id == current.pk]
+    roles, model_roles = _roles(here, user.is_superuser)
+    return workspaces, Actor(
+        user_id=user.pk,
+        username=user.username,
+        workspace_id=current.pk,
+        workspace_slug=current.slug,
+        roles=roles,
+        model_roles=model_roles,
+        address=address,
+        request_id=request_id,
+    )
+
+
 def _roles(
     grants: Iterable[tuple[str, object]], is_superuser: bool
 ) -> tuple[frozenset[Role], dict[uuid.UUID, frozenset[Role]]]:

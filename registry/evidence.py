@@ -88,17 +88,18 @@ def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]
     }
 
 
-def what_changed(promotion: Promotion, seen: str, now: Evidence) -> str:
-    """In words, how the evidence digested as `seen` differs from that of `now`. One query."""
-    for version in (None, *_earlier_occupants(promotion)):
-        then = replace(
+def what_changed(promotion: Promotion, seen: Collection[str], now: Evidence) -> dict[str, str]:
+    """For each digest in `seen`: in words, how the evidence that it was made of differs from `now`. One query."""
+    then = {}
+    for version in (None, *_earlier_occupants(promotion)) if seen else ():
+        manifest = version.manifest if version else None
+        earlier = replace(
             now,
             incumbent=version.number if version else None,
-            incumbent_manifest=version.manifest.digest if version and version.manifest else None,
+            incumbent_manifest=manifest.digest if manifest else None,
         )
-        if then.digest == seen:
-            return f"{_holder(then, promotion.stage)} then; {_holder(now, promotion.stage)} now"
-    return "the files, the source or the policy were others then"
+        then[earlier.digest] = f"{_holder(earlier, promotion.stage)} then; {_holder(now, promotion.stage)} now"
+    return {digest: then.get(digest, "the files, the source or the policy were others then") for digest in seen}
 
 
 def _earlier_occupants(promotion: Promotion) -> Iterable[Version]:

@@ -32,7 +32,8 @@ def outlook(promotion: Promotion) -> Outlook:
 
 
 def outlooks(promotions: Collection[Promotion]) -> dict[uuid.UUID, Outlook]:
-    """The same for several promotions of one workspace, by id; at most six queries however many they are."""
+    """The same for several promotions of one workspace, by id; at most five queries however many they are, when
+    their versions, registrars and requesters are loaded."""
     evidence = gather_all(promotions)
     given = _approvals(promotions)
     outside = _excluded(promotions)
@@ -94,19 +95,19 @@ def _entitled(
 
 def _excluded(promotions: Collection[Promotion]) -> dict[uuid.UUID, dict[int, str]]:
     uploads = Version.uploaders.through.objects.filter(version__in=[p.version_id for p in promotions])
-    uploaders: dict[uuid.UUID, list[int]] = defaultdict(list)
-    for version_id, user_id in uploads.values_list("version_id", "user_id"):
-        uploaders[version_id].append(user_id)
+    uploaders: dict[uuid.UUID, list[User]] = defaultdict(list)
+    for upload in uploads.select_related("user"):
+        uploaders[upload.version_id].append(upload.user)
     found: dict[uuid.UUID, dict[int, str]] = {}
     for promotion in promotions:
-        reasons = dict.fromkeys(uploaders[promotion.version_id], "you uploaded its files")
-        reasons[promotion.version.registrar_id] = "you registered the version"
+        version = promotion.version
+        involved = [*uploaders[version.pk], version.registrar, promotion.requester]
+        reasons = {user.pk: "you uploaded its files" for user in uploaders[version.pk]}
+        reasons[version.registrar_id] = "you registered the version"
         reasons[promotion.requester_id] = "you asked for it"
+        for user in involved:
+            if user.responsible_id is not None:
+                why = f"you answer for the account {user.username!r}, which had part in it"
+                reasons.setdefault(user.responsible_id, why)
         found[promotion.pk] = reasons
-    involved = {user_id for reasons in found.values() for user_id in reasons}
-    accounts = {user.pk: user for user in User.objects.filter(pk__in=involved, responsible__isnull=False)}
-    for reasons in found.values():
-        for account in [accounts[user_id] for user_id in reasons if user_id in accounts]:
-            why = f"you answer for the account {account.username!r}, which had part in it"
-            reasons.setdefault(account.responsible_id, why)  # type: ignore[arg-type]
     return found
