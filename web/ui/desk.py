@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec
 
-from django.conf import settings
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -90,7 +89,6 @@ def show(request: PageRequest, template: str, context: dict[str, Any], *, status
         "desk": request.desk,
         "actor": actor,
         "to_decide": counts.mine if counts else Queue(actor).count_to_decide(),
-        "vouch_url": settings.VOUCH_URL,
     }
     response = render(request, template, {**frame, **context}, status=status)
     patch_cache_control(response, private=True, no_cache=True)

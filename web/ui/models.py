@@ -18,6 +18,7 @@ from registry.lifecycle import State
 from registry.queries import find_model, find_version, versions
 from registry.services import promotions
 from web.files import download
+from web.ui import snippets
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
 
@@ -41,6 +42,7 @@ def models(request: PageRequest, actor: Actor) -> HttpResponse:
         "rows": overview.model_rows(page.items),
         "page": page,
         "search": search,
+        "snippets": snippets.first_model(),
         "may_create": actor.may(Action.CREATE_MODEL),
     }
     return show(request, "registry/models.html", context)
@@ -65,6 +67,7 @@ def model(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
         "open_promotions": overview.open_promotions(found),
         "activity": recent_entries(actor, found.pk, limit=_ACTIVITY),
         "sees_all_activity": actor.may(Action.READ_AUDIT, found.pk),
+        "snippets": snippets.first_version(found.name),
         "may_register": actor.may(Action.REGISTER_VERSION, found.pk),
     }
     return show(request, "registry/model.html", context)
@@ -111,10 +114,12 @@ def _version_page(
     comment: str = "",
 ) -> HttpResponse:
     found = find_version(actor, name, number)
+    details = overview.version_details(found)
     context = {
         "version": found,
         "model": found.model,
-        "details": overview.version_details(found),
+        "details": details,
+        "snippets": snippets.load(found, next(iter(details.files), None)),
         "may_ask": actor.may(Action.REQUEST_PROMOTION, found.model_id),
         "refusal": refusal,
         "asked_stage": stage,

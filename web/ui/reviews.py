@@ -9,6 +9,7 @@ from accounts.actor import Actor
 from accounts.roles import Action
 from core.paging import paginate
 from registry.queue import Lane, Queue, order
+from web.ui import snippets
 from web.ui.desk import PageRequest, show, signed_in
 
 _PER_PAGE = 25
@@ -33,6 +34,7 @@ def reviews(request: PageRequest, actor: Actor) -> HttpResponse:
         "counts": queue.counts(),
         "rows": queue.rows(page.items),
         "page": page,
+        "snippets": snippets.ask_for_production(),
         "reviews": actor.may(Action.APPROVE_PROMOTION) or bool(actor.model_roles),
     }
     return show(request, "registry/reviews.html", context)

@@ -19,6 +19,7 @@ from core.paging import paginate
 from lineage.queries import as_uuid
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
+from web.ui.snippets import Snippet, set_token
 
 _PER_PAGE = 25
 _SCOPES = (
@@ -82,6 +83,8 @@ def _page(
     context = {
         "page": page,
         "issued": issued,
+        "plain": [Snippet("Token", issued.plain)] if issued else [],
+        "how": set_token(),
         "refusal": refusal,
         "now": timezone.now(),
         "scopes": _SCOPES,
