@@ -18,7 +18,7 @@ from lineage.queries import FileNotThere
 from registry.lifecycle import Stage, State
 from registry.models import Model, Occupancy, Promotion, Version
 from registry.policy import policy_for
-from registry.queries import find_version
+from registry.queries import files_of, find_version, occupancies
 
 ON_BOARD = 5  # versions shown in each column of the board
 FILES_SHOWN = 500
@@ -132,16 +132,15 @@ class VersionDetails:
 
 def version_details(version: Version) -> VersionDetails:
     """What the page of a version shows besides it. Five queries."""
-    files = tuple(version.manifest.files.order_by("path")[:FILES_SHOWN]) if version.manifest else ()
+    files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
     asked = version.promotions.select_related("model", "version", "requester", "decided_by")
     promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
-    history = version.occupancies.select_related("promotion__decided_by").order_by("-started_at")
     return VersionDetails(
         run=recorded([version.run_id]).get(version.run_id) if version.run_id else None,
         files=files,
         files_more=version.manifest.file_count - len(files) if version.manifest else 0,
         promotions=promotions,
-        history=tuple(history[:20]),
+        history=tuple(occupancies(version).order_by("-started_at")[:20]),
         moves=_moves(version, [promotion for promotion in promotions if promotion.state == State.OPEN]),
     )
 
@@ -149,8 +148,7 @@ def version_details(version: Version) -> VersionDetails:
 def find_file(actor: Actor, name: object, number: object, path: str) -> ManifestFile:
     """A file of a version; FileNotThere, and what `find_version` raises."""
     text.artifact_path(path)
-    version = find_version(actor, name, number)
-    file = version.manifest.files.filter(path=path).first() if version.manifest else None
+    file = files_of(find_version(actor, name, number)).filter(path=path).first()
     if file is None:
         raise FileNotThere(path=path)
     return file

@@ -32,6 +32,7 @@ from registry.evidence import Evidence, gather
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Model, Occupancy, Promotion, Version
 from registry.outbox import emit
+from registry.outlook import Outlook as Outlook
 from registry.outlook import excluded as excluded
 from registry.outlook import outlook as outlook
 from registry.policy import policy_for

@@ -71,7 +71,8 @@ def load(version: Version, first: ManifestFile | None) -> list[Snippet]:
     name, number = version.model.name, version.number
     snippets = [
         Snippet(
-            "mlflow, exactly this version", f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/{number}")'
+            "mlflow, exactly this version",
+            f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/{number}")',
         ),
         Snippet(
             "mlflow, whatever is in Production",
