@@ -10,11 +10,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.actor import Actor
-from accounts.models import Grant, User, UserKind, Workspace
-from accounts.roles import Role, Scope
+from accounts.models import AuditEntry, Grant, Token, User, UserKind, Workspace
+from accounts.roles import Action, Role, Scope
 from core.errors import NotFound
 
 
@@ -96,6 +96,33 @@ def session_actor(user: User, workspace: Workspace, *, address: str | None = Non
     )
 
 
+def signed_in(user: User, slug: str, *, address: str | None, request_id: str) -> tuple[list[Workspace], Actor | None]:
+    """The workspaces in which `user` holds anything, and him acting in the one called `slug`, else in the first.
+
+    No actor when there is none. One query: this runs for every page.
+    """
+    if user.is_superuser:
+        workspaces, grants = workspaces_of(user), []
+    else:
+        grants = list(Grant.objects.filter(_held_by([user.pk])).select_related("workspace").order_by("workspace__slug"))
+        workspaces = list({grant.workspace_id: grant.workspace for grant in grants}.values())
+    if not workspaces:
+        return [], None
+    current = next((workspace for workspace in workspaces if workspace.slug == slug), workspaces[0])
+    here = [(grant.role, grant.model_id) for grant in grants if grant.workspace_id == current.pk]
+    roles, model_roles = _roles(here, user.is_superuser)
+    return workspaces, Actor(
+        user_id=user.pk,
+        username=user.username,
+        workspace_id=current.pk,
+        workspace_slug=current.slug,
+        roles=roles,
+        model_roles=model_roles,
+        address=address,
+        request_id=request_id,
+    )
+
+
 def _roles(
     grants: Iterable[tuple[str, object]], is_superuser: bool
 ) -> tuple[frozenset[Role], dict[uuid.UUID, frozenset[Role]]]:
@@ -116,15 +143,25 @@ def _held_by(user_ids: Iterable[int]) -> Q:
 
 def holders(user_ids: Iterable[int], roles: Iterable[Role], *, workspace_id: int, model_id: uuid.UUID) -> set[int]:
     """Those of `user_ids` who are active and hold any of `roles` for the model now."""
-    wanted = set(roles)
-    active = User.objects.filter(pk__in=list(user_ids), is_active=True)
-    found = (
-        set(active.filter(is_superuser=True).values_list("pk", flat=True)) if Role.ADMINISTRATOR in wanted else set()
-    )
-    granted = Q(workspace_id=workspace_id, role__in=wanted) & (Q(model_id=model_id) | Q(model_id__isnull=True))
-    ids = active.values_list("pk", flat=True)
-    held = Grant.objects.filter(granted & _held_by(ids)).values_list("user_id", "team__members")
-    return (found | {direct or member for direct, member in held}) & set(ids)
+    return holders_by_model(user_ids, roles, workspace_id=workspace_id, model_ids=[model_id])[model_id]
+
+
+def holders_by_model(
+    user_ids: Iterable[int], roles: Iterable[Role], *, workspace_id: int, model_ids: Iterable[uuid.UUID]
+) -> dict[uuid.UUID, set[int]]:
+    """For each model of one workspace: those of `user_ids` who are active and hold any of `roles` for it now."""
+    wanted, ids = set(roles), set(user_ids)
+    by_model: dict[uuid.UUID, set[int]] = {model_id: set() for model_id in model_ids}
+    if not ids:
+        return by_model
+    active = dict(User.objects.filter(pk__in=ids, is_active=True).values_list("pk", "is_superuser"))
+    everywhere = {pk for pk, is_superuser in active.items() if is_superuser and Role.ADMINISTRATOR in wanted}
+    granted = Q(workspace_id=workspace_id, role__in=wanted) & (Q(model_id__in=by_model) | Q(model_id__isnull=True))
+    held = Grant.objects.filter(granted & _held_by(active)).values_list("model_id", "user_id", "team__members")
+    for model_id, direct, member in held:
+        for reached in [model_id] if model_id else by_model:
+            by_model[reached].add(direct or member)
+    return {model_id: (found | everywhere) & active.keys() for model_id, found in by_model.items()}
 
 
 def workspaces_of(user: User) -> list[Workspace]:
@@ -133,6 +170,22 @@ def workspaces_of(user: User) -> list[Workspace]:
         return list(Workspace.objects.order_by("slug"))
     held = Grant.objects.filter(_held_by([user.pk])).values("workspace_id")
     return list(Workspace.objects.filter(pk__in=held).order_by("slug"))
+
+
+def tokens_of(actor: Actor) -> QuerySet[Token]:
+    """The actor's own tokens for his workspace, ended ones too."""
+    return Token.objects.filter(user_id=actor.user_id, workspace_id=actor.workspace_id)
+
+
+def recent_entries(actor: Actor, model_id: uuid.UUID, *, limit: int) -> list[AuditEntry]:
+    """The newest entries of a model's chain; only those of his own doing for whoever may not read all of the audit.
+
+    The caller has found the model among what the actor can see.
+    """
+    entries = AuditEntry.objects.filter(chain__subject_id=model_id, workspace_id=actor.workspace_id)
+    if not actor.may(Action.READ_AUDIT, model_id):
+        entries = entries.filter(actor_id=actor.user_id)
+    return list(entries.order_by("-sequence")[:limit])
 
 
 def system_user() -> User:

@@ -37,3 +37,4 @@ class Verb(StrEnum):
     TEAM_CREATED = "team.created"
     TEAM_UPDATED = "team.updated"
     WORKSPACE_CREATED = "workspace.created"
+    WORKSPACE_UPDATED = "workspace.updated"

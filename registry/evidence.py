@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import uuid
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, replace
 from typing import Any
+
+from django.db.models import OuterRef, Subquery
 
 from core.canonical import digest
 from registry.models import Occupancy, Promotion, Version
+
+_LOOKED_BACK = 50  # earlier occupants of a stage among which an old digest is looked for
 
 
 @dataclass(frozen=True)
@@ -33,12 +39,21 @@ class Evidence:
 
 
 def gather(promotion: Promotion) -> Evidence:
-    """The evidence for a promotion as it stands. Two queries."""
-    version = Version.objects.select_related("manifest").get(pk=promotion.version_id)
-    incumbent = incumbent_of(promotion)
+    """The evidence for a promotion as it stands."""
+    return gather_all([promotion])[promotion.pk]
+
+
+def gather_all(promotions: Collection[Promotion]) -> dict[uuid.UUID, Evidence]:
+    """The evidence for each, by id. One query, when their versions and manifests are loaded."""
+    incumbents = incumbents_of(promotions)
+    return {promotion.pk: _evidence(promotion, incumbents.get(promotion.pk)) for promotion in promotions}
+
+
+def _evidence(promotion: Promotion, incumbent: Version | None) -> Evidence:
+    manifest = promotion.version.manifest
     return Evidence(
-        source=version.source,
-        manifest=version.manifest.digest if version.manifest else None,
+        source=promotion.version.source,
+        manifest=manifest.digest if manifest else None,
         incumbent=incumbent.number if incumbent else None,
         incumbent_manifest=incumbent.manifest.digest if incumbent and incumbent.manifest else None,
         policy=promotion.policy,
@@ -47,11 +62,51 @@ def gather(promotion: Promotion) -> Evidence:
 
 def incumbent_of(promotion: Promotion) -> Version | None:
     """The version that the promotion would replace: the newest other occupant of the stage."""
-    occupancy = (
-        Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage, ended_at__isnull=True)
-        .exclude(version_id=promotion.version_id)
-        .select_related("version__manifest")
+    return incumbents_of([promotion]).get(promotion.pk)
+
+
+def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    """For each promotion that would replace a version, that version with its manifest. One query."""
+    newest = (
+        Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("stage"), ended_at__isnull=True)
+        .exclude(version=OuterRef("version"))
         .order_by("-version__number")
-        .first()
+        .values("pk")[:1]
     )
-    return occupancy.version if occupancy else None
+    asked = Promotion.objects.filter(pk__in=[promotion.pk for promotion in promotions])
+    held = list(
+        Occupancy.objects.filter(pk__in=asked.annotate(newest=Subquery(newest)).values("newest"))
+        .select_related("version__manifest")
+        .order_by("version__number")
+    )
+    return {
+        promotion.pk: occupancy.version
+        for promotion in promotions
+        for occupancy in held
+        if (occupancy.model_id, occupancy.stage) == (promotion.model_id, promotion.stage)
+        and occupancy.version_id != promotion.version_id
+    }
+
+
+def what_changed(promotion: Promotion, seen: Collection[str], now: Evidence) -> dict[str, str]:
+    """For each digest in `seen`: in words, how the evidence that it was made of differs from `now`. One query."""
+    then = {}
+    for version in (None, *_earlier_occupants(promotion)) if seen else ():
+        manifest = version.manifest if version else None
+        earlier = replace(
+            now,
+            incumbent=version.number if version else None,
+            incumbent_manifest=manifest.digest if manifest else None,
+        )
+        then[earlier.digest] = f"{_holder(earlier, promotion.stage)} then; {_holder(now, promotion.stage)} now"
+    return {digest: then.get(digest, "the files, the source or the policy were others then") for digest in seen}
+
+
+def _earlier_occupants(promotion: Promotion) -> Iterable[Version]:
+    held = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage)
+    held = held.exclude(version_id=promotion.version_id).select_related("version__manifest")
+    return [occupancy.version for occupancy in held.order_by("-started_at")[:_LOOKED_BACK]]
+
+
+def _holder(evidence: Evidence, stage: str) -> str:
+    return f"v{evidence.incumbent} held {stage}" if evidence.incumbent else f"nothing held {stage}"

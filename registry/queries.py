@@ -86,7 +86,9 @@ def promotions(actor: Actor) -> QuerySet[Promotion]:
 
 def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     """One promotion; PromotionNotFound."""
-    promotion = promotions(actor).select_related("version__manifest").filter(pk=promotion_id).first()
+    promotion = (
+        promotions(actor).select_related("version__manifest", "version__registrar").filter(pk=promotion_id).first()
+    )
     if promotion is None:
         raise PromotionNotFound(promotion=promotion_id)
     return promotion

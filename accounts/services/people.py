@@ -13,7 +13,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import Grant, Team, User, UserKind, Workspace
 from accounts.permissions import require
-from accounts.queries import system_actor
+from accounts.queries import WorkspaceNotFound, system_actor
 from accounts.roles import Action, Role
 from accounts.verbs import Verb
 from core import text
@@ -72,6 +72,18 @@ class OnlyAdministratorsGrantThat(Denied):
     """Only an administrator gives or takes the role of administrator."""
 
 
+class BadWorkspace(Invalid):
+    """The short name {value!r} will not do: use 1 to 63 letters, digits, hyphens and underscores."""
+
+    field = "slug"
+
+
+class WorkspaceExists(Conflict):
+    """A workspace {slug!r} exists already."""
+
+    field = "slug"
+
+
 class GrantNotFound(NotFound):
     """There is no such grant in this workspace."""
 
@@ -82,6 +94,37 @@ def default_workspace() -> Workspace:
     workspace, created = Workspace.objects.get_or_create(slug=DEFAULT_WORKSPACE, defaults={"name": "Default"})
     if created:
         audit.record(system_actor(workspace), Verb.WORKSPACE_CREATED, subject=f"workspace {workspace}", data={})
+    return workspace
+
+
+@transaction.atomic
+def create_workspace(actor: Actor, *, slug: str, name: str) -> Workspace:
+    """A new workspace in which nobody holds a role yet."""
+    require(actor, Action.EDIT_USERS)
+    workspace = Workspace(slug=slug, name=text.free_text("name", name, limit=255, lines=False, empty=False))
+    try:
+        workspace.clean_fields()
+    except ValidationError:
+        raise BadWorkspace(value=slug) from None
+    if Workspace.objects.filter(slug__iexact=slug).exists():
+        raise WorkspaceExists(slug=slug)
+    workspace.save(force_insert=True)
+    audit.record(actor, Verb.WORKSPACE_CREATED, subject=f"workspace {slug}", data={"name": name})
+    return workspace
+
+
+@transaction.atomic
+def edit_workspace(actor: Actor, slug: str, *, name: str, folds_repeated_creates: bool) -> Workspace:
+    """Give a workspace another name, and say whether a client's repeated create makes one version or two."""
+    require(actor, Action.EDIT_USERS)
+    workspace = Workspace.objects.select_for_update().filter(slug=slug).first()
+    if workspace is None:
+        raise WorkspaceNotFound(slug=slug)
+    workspace.name = text.free_text("name", name, limit=255, lines=False, empty=False)
+    workspace.folds_repeated_creates = folds_repeated_creates
+    workspace.save(update_fields=["name", "folds_repeated_creates"])
+    data = {"name": name, "folds_repeated_creates": folds_repeated_creates}
+    audit.record(actor, Verb.WORKSPACE_UPDATED, subject=f"workspace {slug}", data=data)
     return workspace
 
 
@@ -110,6 +153,20 @@ def create_user(
     _set_password(user, password if kind == UserKind.PERSON else None)
     user.save(force_insert=True)
     audit.record(actor, Verb.USER_CREATED, subject=f"user {username}", data={"user": user.pk, "kind": kind})
+    return user
+
+
+@transaction.atomic
+def edit_user(actor: Actor, username: str, *, display_name: str, email: str, responsible: User | None) -> User:
+    """Change how a user is called and reached, and who answers for him (for a service account)."""
+    require(actor, Action.EDIT_USERS)
+    user = _locked_user(username)
+    user.display_name = text.free_text("display_name", display_name, limit=255, lines=False)
+    user.email = text.free_text("email", email, limit=254, lines=False)
+    user.responsible = responsible
+    user.save(update_fields=["display_name", "email", "responsible"])
+    data = {"changed": "details", "responsible": responsible.username if responsible else None}
+    audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data=data)
     return user
 
 

@@ -70,6 +70,9 @@ class Promotion(models.Model):
         indexes = [
             models.Index(fields=["model", "-requested_at", "-id"], name="promotion_by_model"),
             models.Index(fields=["state", "-requested_at", "-id"], name="promotion_by_state"),
+            models.Index(
+                fields=["-decided_at", "-id"], condition=Q(decided_at__isnull=False), name="promotion_by_decision"
+            ),
             models.Index(fields=["expires_at"], condition=Q(state=State.OPEN), name="promotion_by_expiry"),
         ]
 

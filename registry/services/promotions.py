@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from dataclasses import dataclass
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import User, Workspace
+from accounts.models import Workspace
 from accounts.permissions import require
-from accounts.queries import holders, system_actor
-from accounts.roles import NEEDS, Action
+from accounts.queries import system_actor
+from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
 from registry.errors import (
@@ -33,6 +32,9 @@ from registry.evidence import Evidence, gather
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Model, Occupancy, Promotion, Version
 from registry.outbox import emit
+from registry.outlook import Outlook as Outlook
+from registry.outlook import excluded as excluded
+from registry.outlook import outlook as outlook
 from registry.policy import policy_for
 from registry.services.catalog import edited, locked_model, version_of
 from registry.wakeups import wake
@@ -187,50 +189,6 @@ def _expire(promotion_id: uuid.UUID, workspace: Workspace, now: datetime.datetim
         return False
     _close(actor, promotion, after(State.OPEN, Act.EXPIRE), Verb.PROMOTION_EXPIRED, "nobody decided in time")
     return True
-
-
-# --- What it takes ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """Where a promotion stands: the evidence now, who counts, what is missing."""
-
-    evidence: Evidence
-    counting: tuple[Approval, ...]
-    stale: tuple[Approval, ...]  # given for other evidence, or by somebody who may not review any more
-    missing: tuple[str, ...]
-
-
-def outlook(promotion: Promotion) -> Outlook:
-    """What counts for `promotion` and what it still lacks. A constant number of queries."""
-    evidence = gather(promotion)
-    given = list(promotion.approvals.select_related("reviewer").order_by("at"))
-    entitled = holders(
-        [approval.reviewer_id for approval in given],
-        NEEDS[Action.APPROVE_PROMOTION].roles,
-        workspace_id=promotion.model.workspace_id,
-        model_id=promotion.model_id,
-    ) - set(excluded(promotion))
-    counting = tuple(a for a in given if a.evidence == evidence.digest and a.reviewer_id in entitled)
-    lacking = promotion.terms.approvals - len({approval.reviewer_id for approval in counting})
-    missing = (
-        (f"{lacking} more approval{'s' if lacking > 1 else ''} by a reviewer who had no part in it",)
-        if lacking > 0
-        else ()
-    )
-    return Outlook(evidence, counting, tuple(a for a in given if a not in counting), missing)
-
-
-def excluded(promotion: Promotion) -> dict[int, str]:
-    """Users who may not vouch for this promotion, each with the reason in words."""
-    version = promotion.version
-    reasons = dict.fromkeys(version.uploaders.values_list("pk", flat=True), "you uploaded its files")
-    reasons[version.registrar_id] = "you registered the version"
-    reasons[promotion.requester_id] = "you asked for it"
-    for user in User.objects.filter(pk__in=list(reasons), responsible__isnull=False):
-        reasons.setdefault(user.responsible_id, f"you answer for the account {user.username!r}, which had part in it")
-    return reasons
 
 
 # --- The steps --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,164 @@
+"""Candidate beside incumbent: what differs in metrics, parameters, data, code and files."""
+
+from __future__ import annotations
+
+import math
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from lineage.provenance import FileChanges, Provenance, file_changes, recorded
+from registry.models import Version
+
+
+class Verdict(StrEnum):
+    """How a metric moved, as far as its name tells which way is up."""
+
+    BETTER = "better"
+    WORSE = "worse"
+    SAME = "same"
+    UNKNOWN = ""
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric on both sides (None: not logged); `change` is relative to the incumbent, 0.1 for ten per cent."""
+
+    key: str
+    before: float | None
+    after: float | None
+    delta: float | None
+    change: float | None
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not the same on both sides (None: absent there)."""
+
+    key: str
+    before: str | None
+    after: str | None
+
+
+@dataclass(frozen=True)
+class Side:
+    """A version and the run it came from, when that run is known here."""
+
+    version: Version
+    run: Provenance | None
+
+
+@dataclass(frozen=True)
+class Comparison:
+    candidate: Side
+    incumbent: Side | None
+    metrics: tuple[MetricRow, ...]
+    params: tuple[Difference, ...]
+    params_same: int
+    datasets: tuple[Difference, ...]
+    datasets_same: int
+    facts: tuple[Difference, ...]
+    files: FileChanges
+
+
+_LOWER_IS_BETTER = re.compile(
+    r"(^|[^a-z])(loss|logloss|error|err|mse|rmse|mae|mape|perplexity|latency|brier)([^a-z]|$)"
+)
+_HIGHER_IS_BETTER = re.compile(
+    r"(^|[^a-z])(accuracy|acc|auc|roc|f1|precision|recall|r2|score|map|ndcg|bleu|rouge|iou)([^a-z]|$)"
+)
+
+
+def compare(candidate: Version, incumbent: Version | None) -> Comparison:
+    """What a reviewer compares. Two queries; both versions come with their manifests."""
+    run_ids = {version.run_id for version in (candidate, incumbent) if version and version.run_id}
+    runs = recorded(run_ids)
+    after = _side(candidate, runs)
+    before = _side(incumbent, runs) if incumbent else None
+    params, params_same = differences(_params(before), _params(after))
+    datasets, datasets_same = differences(_datasets(before), _datasets(after))
+    return Comparison(
+        candidate=after,
+        incumbent=before,
+        metrics=metric_rows(_metrics(before), _metrics(after)),
+        params=params,
+        params_same=params_same,
+        datasets=datasets,
+        datasets_same=datasets_same,
+        facts=_facts(before, after),
+        files=file_changes(incumbent.manifest_id if incumbent else None, candidate.manifest_id),
+    )
+
+
+def metric_rows(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[MetricRow, ...]:
+    """Every metric of either side, by key."""
+    return tuple(_metric_row(key, before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys()))
+
+
+def _metric_row(key: str, before: float | None, after: float | None) -> MetricRow:
+    if before is None or after is None or not (math.isfinite(before) and math.isfinite(after)):
+        return MetricRow(key, before, after, None, None, Verdict.UNKNOWN)
+    delta = after - before
+    change = delta / abs(before) if before and math.isfinite(delta) else None
+    return MetricRow(key, before, after, delta, change, verdict(key, delta))
+
+
+def verdict(key: str, delta: float) -> Verdict:
+    """Whether a metric of this name became better by moving by `delta`; UNKNOWN where the name does not tell."""
+    if delta == 0:
+        return Verdict.SAME
+    words = re.sub(r"([a-z])([A-Z])", r"\1_\2", key).lower()
+    if _LOWER_IS_BETTER.search(words):  # asked first: "score_error" is an error
+        return Verdict.BETTER if delta < 0 else Verdict.WORSE
+    if _HIGHER_IS_BETTER.search(words):
+        return Verdict.BETTER if delta > 0 else Verdict.WORSE
+    return Verdict.UNKNOWN
+
+
+def differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[tuple[Difference, ...], int]:
+    """What is not the same, by key, and how many are."""
+    keys = sorted(before.keys() | after.keys())
+    changed = tuple(
+        Difference(key, before.get(key), after.get(key)) for key in keys if before.get(key) != after.get(key)
+    )
+    return changed, len(keys) - len(changed)
+
+
+def _side(version: Version, runs: Mapping[uuid.UUID, Provenance]) -> Side:
+    return Side(version, runs.get(version.run_id) if version.run_id else None)
+
+
+def _metrics(side: Side | None) -> Mapping[str, float]:
+    return side.run.metrics if side and side.run else {}
+
+
+def _params(side: Side | None) -> Mapping[str, str]:
+    return side.run.params if side and side.run else {}
+
+
+def _datasets(side: Side | None) -> Mapping[str, str]:
+    if not side or not side.run:
+        return {}
+    digests: dict[str, str] = {}
+    for dataset in side.run.datasets:
+        name = f"{dataset.name} ({dataset.context})" if dataset.context else dataset.name
+        digests[name] = f"{digests[name]}, {dataset.digest}" if name in digests else dataset.digest
+    return digests
+
+
+def _facts(before: Side | None, after: Side) -> tuple[Difference, ...]:
+    then, now = _facts_of(before), _facts_of(after)
+    return tuple(Difference(key, then.get(key), value) for key, value in now.items() if value or then.get(key))
+
+
+def _facts_of(side: Side | None) -> dict[str, str]:
+    if side is None:
+        return {}
+    return {
+        "Code commit": side.run.commit if side.run else "",
+        "Source": side.version.source,
+        "Manifest (SHA-256)": side.version.manifest.digest if side.version.manifest else "",
+    }

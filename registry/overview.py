@@ -1,0 +1,190 @@
+"""What the pages of models and versions show of many rows at once."""
+
+from __future__ import annotations
+
+import uuid
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import reduce
+
+from django.db.models import Count, Max, QuerySet
+
+from accounts.actor import Actor
+from core import text
+from lineage.models import ManifestFile
+from lineage.provenance import Provenance, recorded
+from lineage.queries import FileNotThere
+from registry.lifecycle import Stage, State
+from registry.models import Model, Occupancy, Promotion, Version
+from registry.policy import policy_for
+from registry.queries import files_of, find_version, occupancies
+
+ON_BOARD = 5  # versions shown in each column of the board
+FILES_SHOWN = 500
+_SERVING = (Stage.PRODUCTION, Stage.STAGING)
+_COLUMNS = (Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
+
+
+# --- Models -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Held:
+    """The newest version in a stage of a model, and how many there are."""
+
+    stage: str
+    newest: int
+    count: int
+
+
+@dataclass(frozen=True)
+class ModelRow:
+    model: Model
+    held: tuple[Held, ...]
+    open_promotions: int
+
+
+def models(actor: Actor, search: str) -> QuerySet[Model]:
+    """The models that the actor can see, whose name holds `search` in any case."""
+    found = Model.objects.visible_to(actor)
+    if search:
+        found = found.filter(name__icontains=text.free_text("q", search, limit=255, lines=False))
+    return found
+
+
+def model_rows(found: Collection[Model]) -> list[ModelRow]:
+    """Each model with what is in which stage, and its open promotions. Two queries."""
+    ids = [model.pk for model in found]
+    held: dict[uuid.UUID, list[Held]] = defaultdict(list)
+    open_now = Occupancy.objects.filter(model__in=ids, stage__in=_SERVING, ended_at__isnull=True)
+    for model_id, stage, newest, count in open_now.values_list("model", "stage").annotate(
+        newest=Max("version__number"), count=Count("pk")
+    ):
+        held[model_id].append(Held(stage, newest, count))
+    asked = Promotion.objects.open().filter(model__in=ids).values("model").annotate(count=Count("pk"))
+    waiting = dict(asked.values_list("model", "count"))
+    return [
+        ModelRow(model, tuple(sorted(held[model.pk], key=lambda h: h.stage)), waiting.get(model.pk, 0))
+        for model in found
+    ]
+
+
+# --- The board of one model -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Column:
+    """A stage with its newest occupants; `more` when there are others."""
+
+    stage: Stage
+    occupancies: tuple[Occupancy, ...]
+    more: bool
+
+
+def board(model: Model) -> list[Column]:
+    """What holds each stage of the model now. One query."""
+    held: dict[str, list[Occupancy]] = defaultdict(list)
+    for occupancy in reduce(lambda found, more: found.union(more, all=True), [_newest_in(model, s) for s in _COLUMNS]):
+        held[occupancy.stage].append(occupancy)
+    columns = []
+    for stage in _COLUMNS:
+        found = sorted(held[stage], key=lambda occupancy: occupancy.started_at, reverse=True)
+        columns.append(Column(stage, tuple(found[:ON_BOARD]), len(found) > ON_BOARD))
+    return columns
+
+
+def _newest_in(model: Model, stage: Stage) -> QuerySet[Occupancy]:
+    held = Occupancy.objects.filter(model=model, stage=stage, ended_at__isnull=True)
+    return held.select_related("version", "promotion__decided_by").order_by("-started_at")[: ON_BOARD + 1]
+
+
+def open_promotions(model: Model) -> list[Promotion]:
+    """The open promotions of a model, newest first, at most 20."""
+    found = Promotion.objects.open().filter(model=model).select_related("model", "version", "requester")
+    return list(found.order_by("-requested_at", "-id")[:20])
+
+
+# --- One version ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Move:
+    """A stage that a version could be asked for, and in words what asking does."""
+
+    stage: Stage
+    direct: bool  # carried out at once, nobody is asked
+    words: str
+    open: Promotion | None  # the promotion that asks for it already
+
+
+@dataclass(frozen=True)
+class VersionDetails:
+    """Everything of one version but its own row. `files_more` tells how many files are not listed."""
+
+    run: Provenance | None
+    files: tuple[ManifestFile, ...]
+    files_more: int
+    promotions: tuple[Promotion, ...]
+    history: tuple[Occupancy, ...]
+    moves: tuple[Move, ...]
+
+
+def version_details(version: Version) -> VersionDetails:
+    """What the page of a version shows besides it. Five queries."""
+    files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
+    asked = version.promotions.select_related("model", "version", "requester", "decided_by")
+    promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
+    return VersionDetails(
+        run=recorded([version.run_id]).get(version.run_id) if version.run_id else None,
+        files=files,
+        files_more=version.manifest.file_count - len(files) if version.manifest else 0,
+        promotions=promotions,
+        history=tuple(occupancies(version).order_by("-started_at")[:20]),
+        moves=_moves(version, [promotion for promotion in promotions if promotion.state == State.OPEN]),
+    )
+
+
+def find_file(actor: Actor, name: object, number: object, path: str) -> ManifestFile:
+    """A file of a version; FileNotThere, and what `find_version` raises."""
+    text.artifact_path(path)
+    file = files_of(find_version(actor, name, number)).filter(path=path).first()
+    if file is None:
+        raise FileNotThere(path=path)
+    return file
+
+
+def outcome(number: int, stage: str, displaced: Collection[int]) -> str:
+    """In words, what carrying out a promotion does, e.g. "v7 becomes Production, v5 becomes Archived"."""
+    lines = [f"v{number} becomes {stage}"]
+    if displaced:
+        archived = [f"v{other}" for other in sorted(displaced)]
+        others = archived[0] if len(archived) == 1 else f"{', '.join(archived[:-1])} and {archived[-1]}"
+        lines.append(f"{others} {'becomes' if len(archived) == 1 else 'become'} Archived")
+    return ", ".join(lines)
+
+
+def _moves(version: Version, asked: Collection[Promotion]) -> tuple[Move, ...]:
+    exclusive = Occupancy.objects.filter(model_id=version.model_id, exclusive=True, ended_at__isnull=True)
+    holders = dict(exclusive.values_list("stage", "version__number"))
+    open_for = {promotion.stage: promotion for promotion in asked}
+    return tuple(
+        _move(version, stage, holders, open_for.get(stage))
+        for stage in (Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
+        if stage != version.stage
+    )
+
+
+def _move(version: Version, stage: Stage, holders: dict[str, int], asked: Promotion | None) -> Move:
+    terms = policy_for(stage)
+    displaced = [holders[stage]] if terms.exclusive and stage in holders else []
+    words = outcome(version.number, stage, displaced)
+    direct = terms.approvals == 0
+    if direct:
+        words = f"At once: {words}."
+    else:
+        people = "one reviewer" if terms.approvals == 1 else f"{terms.approvals} reviewers"
+        words = f"Nothing changes yet. Once {people} who had no part in it approved: {words}."
+    if policy_for(Stage(version.stage)).exclusive:
+        words += f" Nothing is in {version.stage} after that, so whatever loads it from there finds none."
+    return Move(stage, direct, words, asked)

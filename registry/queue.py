@@ -1,0 +1,123 @@
+"""The review queue: what waits for the actor, what waits for others, what was decided, and why each is where it is."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from django.db.models import Exists, OuterRef, Q, QuerySet
+
+from accounts.actor import Actor
+from accounts.models import User
+from accounts.roles import Action
+from registry.lifecycle import State
+from registry.models import Promotion, Version
+from registry.outlook import Outlook, outlooks
+
+COUNTED = 100  # beyond it a count says "more than"
+_LOOKED_AT = 200  # the actor's own approvals on open promotions, of which it is asked whether they still count
+# What a row, and the outlook of its promotion, look at.
+_SHOWN = ("model", "version__manifest", "version__registrar", "requester", "decided_by")
+
+
+class Lane(StrEnum):
+    """The part of the queue that is looked at."""
+
+    MINE = "mine"
+    WAITING = "waiting"
+    DECIDED = "decided"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many promotions are open, up to COUNTED + 1 of each."""
+
+    mine: int
+    waiting: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One promotion of the queue, with one line that says why it is not through yet."""
+
+    promotion: Promotion
+    why: str
+
+
+class Queue:
+    """The queue as one actor sees it."""
+
+    def __init__(self, actor: Actor):
+        self.actor = actor
+
+    def lane(self, which: Lane) -> QuerySet[Promotion]:
+        """The promotions of a lane, unordered."""
+        seen = Promotion.objects.visible_to(self.actor).select_related(*_SHOWN)
+        if which == Lane.DECIDED:
+            # What went through without anybody's approval being asked is history, not review.
+            return seen.exclude(state=State.OPEN).filter(policy__approvals__gt=0)
+        mine = self._to_decide().values("pk")
+        return seen.open().filter(pk__in=mine) if which == Lane.MINE else seen.open().exclude(pk__in=mine)
+
+    def counts(self) -> Counts:
+        """How many wait for the actor and for others."""
+        others = Promotion.objects.visible_to(self.actor).open().exclude(pk__in=self._to_decide().values("pk"))
+        return Counts(mine=self.count_to_decide(), waiting=_count(others))
+
+    def count_to_decide(self) -> int:
+        """How many wait for the actor, up to COUNTED + 1."""
+        return _count(self._to_decide())
+
+    def rows(self, found: Collection[Promotion]) -> list[Row]:
+        """Each of these promotions with its line. A constant number of queries."""
+        open_now = [promotion for promotion in found if promotion.state == State.OPEN]
+        looks = outlooks(open_now) if open_now else {}
+        return [Row(promotion, self._why(promotion, looks.get(promotion.pk))) for promotion in found]
+
+    def _to_decide(self) -> QuerySet[Promotion]:
+        """Open promotions that the actor may approve, and has not yet with an approval that counts."""
+        open_now = Promotion.objects.visible_to(self.actor).open()
+        if not self.actor.may(Action.APPROVE_PROMOTION):
+            reviewed = [pk for pk in self.actor.model_roles if self.actor.may(Action.APPROVE_PROMOTION, pk)]
+            if not reviewed:
+                return open_now.none()
+            open_now = open_now.filter(model__in=reviewed)
+        # The actor, and the accounts that he answers for: what any of them had part in he cannot vouch for.
+        himself = User.objects.filter(Q(pk=self.actor.user_id) | Q(responsible=self.actor.user_id)).values("pk")
+        uploaded = Version.uploaders.through.objects.filter(version=OuterRef("version"), user__in=himself)
+        free = open_now.exclude(requester__in=himself).exclude(version__registrar__in=himself).exclude(Exists(uploaded))
+        return free.exclude(pk__in=self._vouched_for)
+
+    @cached_property
+    def _vouched_for(self) -> list[uuid.UUID]:
+        """Open promotions on which the actor's approval counts. Evidence is a digest that only Python makes."""
+        me = self.actor.user_id
+        approved = Promotion.objects.visible_to(self.actor).open().filter(approvals__reviewer=me).distinct()
+        found = list(approved.select_related(*_SHOWN)[:_LOOKED_AT])
+        looks = outlooks(found) if found else {}
+        return [pk for pk, look in looks.items() if any(approval.reviewer_id == me for approval in look.counting)]
+
+    def _why(self, promotion: Promotion, look: Outlook | None) -> str:
+        if look is None:
+            return promotion.reason
+        lines = [f"needs {missing}" for missing in look.missing]
+        if look.stale:
+            lines.append(f"{len(look.stale)} approval{'s' if len(look.stale) > 1 else ''} no longer count")
+        if any(approval.reviewer_id == self.actor.user_id for approval in look.counting):
+            lines.append("you have approved")
+        elif why := look.excluded.get(self.actor.user_id):
+            lines.append(f"you cannot approve: {why}")
+        line = "; ".join(lines)
+        return line[:1].upper() + line[1:]
+
+
+def order(which: Lane) -> tuple[str, str]:
+    """Open ones oldest first, since they wait; decided ones newest first."""
+    return ("-decided_at", "-id") if which == Lane.DECIDED else ("requested_at", "id")
+
+
+def _count(rows: QuerySet[Promotion]) -> int:
+    return rows[: COUNTED + 1].count()

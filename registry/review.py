@@ -1,0 +1,158 @@
+"""One promotion as its page shows it: evidence, who vouched, what is missing, what the one who looks may do."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Q, QuerySet
+
+from accounts.actor import Actor
+from accounts.roles import NEEDS, Action
+from registry.comparison import Comparison, compare
+from registry.evidence import what_changed
+from registry.lifecycle import State
+from registry.models import Approval, Occupancy, Promotion, Version
+from registry.outlook import Outlook, outlook
+from registry.overview import outcome
+from registry.queries import find_promotion
+
+
+@dataclass(frozen=True)
+class Vouched:
+    """An approval; `stale` says why it does not count, empty when it does."""
+
+    approval: Approval
+    stale: str
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Something that happened to the promotion: who did what when, and what he said."""
+
+    at: datetime
+    who: str
+    what: str
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class Review:
+    """Everything on the page. `cannot_approve` says why not, empty when the actor may."""
+
+    promotion: Promotion
+    outlook: Outlook
+    comparison: Comparison
+    approvals: tuple[Vouched, ...]
+    timeline: tuple[Moment, ...]
+    outcome: str
+    carried_out_by_next: bool
+    has_approved: bool
+    cannot_approve: str
+    may_reject: bool
+    may_withdraw: bool
+    may_bypass: bool
+
+    @property
+    def is_open(self) -> bool:
+        return self.promotion.state == State.OPEN
+
+
+def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
+    """The promotion as `actor` sees it; PromotionNotFound. At most twelve queries, whatever it compares."""
+    promotion = find_promotion(actor, promotion_id)
+    look = outlook(promotion)
+    before = _occupants_then(promotion)
+    incumbent = max(before, key=lambda version: version.number, default=None)
+    approvals = _approvals(promotion, look)
+    is_open = promotion.state == State.OPEN
+    mine = any(approval.reviewer_id == actor.user_id for approval in look.counting)
+    cannot = _cannot_approve(actor, promotion, look)
+    asked_for_it = promotion.requester_id == actor.user_id
+    return Review(
+        promotion=promotion,
+        outlook=look,
+        comparison=compare(promotion.version, incumbent),
+        approvals=approvals,
+        timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
+        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before)),
+        carried_out_by_next=look.lacking <= 1,
+        has_approved=mine,
+        cannot_approve=cannot,
+        may_reject=is_open and not cannot,
+        may_withdraw=is_open
+        and actor.may(Action.WITHDRAW_PROMOTION, promotion.model_id)
+        and (asked_for_it or actor.may(Action.DELETE_VERSION, promotion.model_id)),
+        may_bypass=is_open and promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id),
+    )
+
+
+def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str) -> str:
+    """In words, what is not as it was when the evidence had the digest `seen`; empty when everything is."""
+    promotion = find_promotion(actor, promotion_id)
+    now = outlook(promotion).evidence
+    return "" if now.digest == seen else what_changed(promotion, [seen], now)[seen]
+
+
+def _occupants_then(promotion: Promotion) -> list[Version]:
+    """The other versions in the stage: now, or just before the promotion was decided. At most 20, newest first."""
+    held = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage)
+    held = held.exclude(version_id=promotion.version_id)
+    if promotion.decided_at is None:
+        held = held.filter(ended_at__isnull=True)
+    else:
+        ended_later = Q(ended_at__isnull=True) | Q(ended_at__gte=promotion.decided_at)
+        held = held.filter(ended_later, started_at__lt=promotion.decided_at)
+    return [occupancy.version for occupancy in _with_versions(held).order_by("-version__number")[:20]]
+
+
+def _with_versions(held: QuerySet[Occupancy]) -> QuerySet[Occupancy]:
+    return held.select_related("version__manifest", "version__registrar")
+
+
+def _displaced(promotion: Promotion, before: Collection[Version]) -> list[int]:
+    if promotion.terms.exclusive or promotion.archive_existing:
+        return [version.number for version in before]
+    return []
+
+
+def _approvals(promotion: Promotion, look: Outlook) -> tuple[Vouched, ...]:
+    if promotion.state != State.OPEN:
+        given = sorted((*look.counting, *look.stale), key=lambda approval: approval.at)
+        decided = promotion.decided_evidence
+        late = "given for other evidence than was decided on"
+        return tuple(Vouched(a, late if decided and a.evidence != decided else "") for a in given)
+    now = look.evidence.digest
+    changes = what_changed(promotion, {a.evidence for a in look.stale if a.evidence != now}, look.evidence)
+    found = [Vouched(approval, "") for approval in look.counting]
+    found += [Vouched(a, changes.get(a.evidence, "its giver may not review this any more")) for a in look.stale]
+    return tuple(sorted(found, key=lambda vouched: vouched.approval.at))
+
+
+def _cannot_approve(actor: Actor, promotion: Promotion, look: Outlook) -> str:
+    if promotion.state != State.OPEN:
+        return f"it is {promotion.state}"
+    if not actor.may(Action.APPROVE_PROMOTION, promotion.model_id):
+        wanted = ", ".join(sorted(NEEDS[Action.APPROVE_PROMOTION].roles))
+        return f"you do not hold a role that reviews ({wanted})"
+    return look.excluded.get(actor.user_id, "")
+
+
+_DECISIONS = {
+    State.PROMOTED: "carried it out",
+    State.REJECTED: "rejected it",
+    State.WITHDRAWN: "withdrew it",
+    State.SUPERSEDED: "closed it",
+    State.EXPIRED: "let it expire",
+}
+
+
+def _timeline(promotion: Promotion, approvals: Collection[Approval]) -> tuple[Moment, ...]:
+    moments = [Moment(promotion.requested_at, promotion.requester.username, "asked for it", promotion.comment)]
+    moments += [Moment(a.at, a.reviewer.username, "approved", a.comment) for a in approvals]
+    if promotion.decided_at and promotion.decided_by:
+        what = "bypassed the policy" if promotion.bypass else _DECISIONS[State(promotion.state)]
+        moments.append(Moment(promotion.decided_at, promotion.decided_by.username, what, promotion.reason))
+    return tuple(moments)

@@ -1,0 +1,128 @@
+"""The pages of models and versions."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.http.response import HttpResponseBase
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods, require_safe
+
+from accounts.actor import Actor
+from accounts.queries import recent_entries
+from accounts.roles import Action
+from core.errors import Refusal
+from core.paging import paginate
+from registry import overview
+from registry.lifecycle import State
+from registry.queries import find_model, find_version, versions
+from registry.services import promotions
+from web.files import download
+from web.ui import snippets
+from web.ui.desk import PageRequest, show, signed_in
+from web.ui.errors import status_of
+
+_PER_PAGE = 25
+_ACTIVITY = 12
+
+
+@require_safe
+@signed_in
+def models(request: PageRequest, actor: Actor) -> HttpResponse:
+    """The models of the workspace, last changed first."""
+    search = request.GET.get("q", "").strip()
+    page = paginate(
+        overview.models(actor, search),
+        order=("-updated_at", "-id"),
+        size=_PER_PAGE,
+        token=request.GET.get("page", ""),
+        query=["models", actor.workspace_id, search],
+    )
+    context = {
+        "rows": overview.model_rows(page.items),
+        "page": page,
+        "search": search,
+        "snippets": snippets.first_model(),
+        "may_create": actor.may(Action.CREATE_MODEL),
+    }
+    return show(request, "registry/models.html", context)
+
+
+@require_safe
+@signed_in
+def model(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
+    """One model: what is in which stage, its versions, what happened lately."""
+    found = find_model(actor, name)
+    page = paginate(
+        versions(actor).filter(model=found).prefetch_related(None).prefetch_related("aliases"),
+        order=("-number",),
+        size=_PER_PAGE,
+        token=request.GET.get("page", ""),
+        query=["versions", str(found.pk)],
+    )
+    context = {
+        "model": found,
+        "board": overview.board(found),
+        "page": page,
+        "open_promotions": overview.open_promotions(found),
+        "activity": recent_entries(actor, found.pk, limit=_ACTIVITY),
+        "sees_all_activity": actor.may(Action.READ_AUDIT, found.pk),
+        "snippets": snippets.first_version(found.name),
+        "may_register": actor.may(Action.REGISTER_VERSION, found.pk),
+    }
+    return show(request, "registry/model.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def version(request: PageRequest, actor: Actor, name: str, number: str) -> HttpResponse:
+    """One version, and asking for it to be moved to a stage."""
+    if request.method == "POST":
+        return _ask(request, actor, name, number)
+    return _version_page(request, actor, name, number)
+
+
+@require_safe
+@signed_in
+def file(request: PageRequest, actor: Actor, name: str, number: str, path: str) -> HttpResponseBase:
+    """A file of a version, to be saved and never shown by the browser."""
+    found = overview.find_file(actor, name, number, path)
+    return download(request, sha256=found.sha256, size=found.size, name=found.path)
+
+
+def _ask(request: PageRequest, actor: Actor, name: str, number: str) -> HttpResponse:
+    stage, comment = request.POST.get("stage", ""), request.POST.get("comment", "")
+    try:
+        promotion = promotions.request(actor, name, number, stage, comment=comment)
+    except Refusal as refusal:
+        return _version_page(request, actor, name, number, refusal=refusal, stage=stage, comment=comment)
+    if promotion.state == State.PROMOTED:
+        messages.success(request, f"v{promotion.version.number} is in {promotion.stage} now.")
+        return redirect("version", name=name, number=number)
+    messages.success(request, "You asked for it. Somebody who had no part in it can now vouch for it.")
+    return redirect(promotion.page)
+
+
+def _version_page(
+    request: PageRequest,
+    actor: Actor,
+    name: str,
+    number: str,
+    *,
+    refusal: Refusal | None = None,
+    stage: str = "",
+    comment: str = "",
+) -> HttpResponse:
+    found = find_version(actor, name, number)
+    details = overview.version_details(found)
+    context = {
+        "version": found,
+        "model": found.model,
+        "details": details,
+        "snippets": snippets.load(found, next(iter(details.files), None)),
+        "may_ask": actor.may(Action.REQUEST_PROMOTION, found.model_id),
+        "refusal": refusal,
+        "asked_stage": stage,
+        "comment": comment,
+    }
+    return show(request, "registry/version.html", context, status=status_of(refusal) if refusal else 200)

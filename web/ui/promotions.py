@@ -1,0 +1,97 @@
+"""The page of a promotion, and what one can do to it there."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import redirect
+from django.views.decorators.http import require_http_methods
+
+from accounts.actor import Actor
+from core.errors import NotFound, Refusal
+from registry.errors import EvidenceChanged
+from registry.lifecycle import State
+from registry.models import Promotion
+from registry.review import changed_since, review
+from registry.services import promotions
+from web.ui.desk import PageRequest, show, signed_in
+from web.ui.errors import status_of
+
+
+def _approve(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    evidence, comment = request.POST.get("evidence", ""), request.POST.get("comment", "")
+    return promotions.approve(actor, promotion_id, evidence=evidence, comment=comment)
+
+
+def _reject(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return promotions.reject(actor, promotion_id, reason=request.POST.get("reason", ""))
+
+
+def _withdraw(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return promotions.withdraw(actor, promotion_id, reason=request.POST.get("reason", ""))
+
+
+def _bypass(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return promotions.bypass(actor, promotion_id, reason=request.POST.get("reason", ""))
+
+
+_ACTS: dict[str, Callable[[PageRequest, Actor, uuid.UUID], Promotion]] = {
+    "approve": _approve,
+    "reject": _reject,
+    "withdraw": _withdraw,
+    "bypass": _bypass,
+}
+
+
+class NoSuchAct(NotFound):
+    """One cannot {act!r} a promotion: approve, reject, withdraw or bypass it."""
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@signed_in
+def promotion(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> HttpResponse:
+    """One promotion: its evidence, and the forms to decide on it."""
+    if request.method != "POST":
+        return _page(request, actor, promotion_id)
+    act = request.POST.get("act", "")
+    if act not in _ACTS:
+        raise NoSuchAct(act=act)
+    try:
+        decided = _ACTS[act](request, actor, promotion_id)
+    except Refusal as refusal:
+        return _page(request, actor, promotion_id, act=act, refusal=refusal)
+    messages.success(request, _told(decided))
+    return redirect(decided.page)
+
+
+def _page(
+    request: PageRequest,
+    actor: Actor,
+    promotion_id: uuid.UUID,
+    *,
+    act: str = "",
+    refusal: Refusal | None = None,
+) -> HttpResponse:
+    changed = ""
+    if isinstance(refusal, EvidenceChanged):
+        changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""))
+    context = {
+        "review": review(actor, promotion_id),
+        "act": act,
+        "refusal": refusal,
+        "changed": changed,
+        "typed": {"comment": request.POST.get("comment", ""), "reason": request.POST.get("reason", "")},
+    }
+    return show(request, "registry/promotion.html", context, status=status_of(refusal) if refusal else 200)
+
+
+def _told(decided: Promotion) -> str:
+    version = f"v{decided.version.number}"
+    if decided.state == State.PROMOTED:
+        return f"{version} is in {decided.stage} now{', past its policy' if decided.bypass else ''}."
+    if decided.state == State.OPEN:
+        return f"You approved {version}. It still waits for others."
+    return f"The promotion of {version} to {decided.stage} is {decided.state}."

@@ -1,0 +1,111 @@
+"""What to type: the commands that pages show, ready to be copied. Names hold no quotes, so they need no escaping."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote
+
+from django.conf import settings
+
+from lineage.models import ManifestFile
+from registry.models import Version
+
+
+@dataclass(frozen=True)
+class Snippet:
+    label: str
+    code: str
+
+
+def set_token() -> list[Snippet]:
+    """How the stock client is told where and who."""
+    return [
+        Snippet(
+            "mlflow, in a shell",
+            f"export MLFLOW_TRACKING_URI={settings.VOUCH_URL}\nexport MLFLOW_TRACKING_TOKEN=vch-…",
+        )
+    ]
+
+
+def first_model() -> list[Snippet]:
+    """How the first model of a workspace is registered."""
+    return [
+        Snippet(
+            "With mlflow, in Python",
+            f"""import mlflow
+
+# MLFLOW_TRACKING_URI={settings.VOUCH_URL}
+# MLFLOW_TRACKING_TOKEN=vch-…
+with mlflow.start_run():
+    mlflow.sklearn.log_model(
+        model, name="model",
+        registered_model_name="churn")""",
+        ),
+        Snippet("With curl, from a file", _by_curl("churn", creates=True)),
+    ]
+
+
+def first_version(name: str) -> list[Snippet]:
+    """How the first version of a model is registered."""
+    return [
+        Snippet(
+            "From a run, with mlflow", f'import mlflow\n\nmlflow.register_model(\n    "runs:/RUN_ID/model", "{name}")'
+        ),
+        Snippet("From a file, with curl", _by_curl(name, creates=False)),
+    ]
+
+
+def ask_for_production() -> list[Snippet]:
+    """How a promotion is asked for from code."""
+    return [
+        Snippet(
+            "With mlflow, in Python",
+            "from mlflow import MlflowClient\n\n"
+            'MlflowClient().transition_model_version_stage(\n    "NAME", "1", "Production")',
+        )
+    ]
+
+
+def load(version: Version, first: ManifestFile | None) -> list[Snippet]:
+    """How a version is loaded."""
+    name, number = version.model.name, version.number
+    snippets = [
+        Snippet(
+            "mlflow, exactly this version",
+            f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/{number}")',
+        ),
+        Snippet(
+            "mlflow, whatever is in Production",
+            f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/Production")',
+        ),
+        Snippet(
+            "curl, where and what it is",
+            f'curl -G -H "Authorization: Bearer $VOUCH_TOKEN" \\\n'
+            f'  --data-urlencode "uri=models:/{name}/{number}" \\\n'
+            f"  {settings.VOUCH_URL}/api/v1/resolve",
+        ),
+    ]
+    if first is not None:
+        path = quote(f"/api/v1/models/{name}/versions/{number}/files/{first.path}")
+        snippets.append(
+            Snippet(
+                "curl, a file of it",
+                f"curl -OJ -H \"Authorization: Bearer $VOUCH_TOKEN\" \\\n  '{settings.VOUCH_URL}{path}'",
+            )
+        )
+    return snippets
+
+
+def _by_curl(name: str, *, creates: bool) -> str:
+    lines = [
+        f"V={settings.VOUCH_URL}/api/v1",
+        'A="Authorization: Bearer $VOUCH_TOKEN"',
+        'J="Content-Type: application/json"',
+    ]
+    if creates:
+        lines.append(f"""curl -H "$A" -H "$J" $V/models -d '{{"name": "{name}"}}'""")
+    lines += [
+        'curl -H "$A" -T model.bin $V/uploads/build-1/files/',
+        f"""curl -H "$A" -H "$J" $V/models/{quote(name)}/versions -d '{{"upload": "build-1"}}'""",
+    ]
+    return "\n".join(lines)
