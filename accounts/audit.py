@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -92,25 +93,46 @@ class Flaw:
 
 
 def verify() -> Iterator[tuple[AuditChain, Flaw | None]]:
-    """Every chain with its first flaw, or None when it is whole."""
+    """Every chain with its first flaw, or None when it is whole; writes may go on meanwhile."""
     for chain in AuditChain.objects.order_by("id").iterator():
         yield chain, _first_flaw(chain)
 
 
+_AT_ONCE = 2000
+
+
 def _first_flaw(chain: AuditChain) -> Flaw | None:
+    head = AuditChain.objects.get(pk=chain.pk)  # later than the list of chains, earlier than the entries
     sequence, previous = 0, FIRST_PREVIOUS
-    for entry in chain.entries.order_by("sequence").iterator(chunk_size=2000):
-        entry.chain = chain
-        sequence += 1
-        if entry.sequence != sequence:
-            return Flaw(str(chain), sequence, f"entry {sequence} is missing: the next one is {entry.sequence}")
-        if entry.previous_hash != previous:
-            return Flaw(str(chain), sequence, "it does not follow the entry before it")
-        if digest(_content(entry)) != entry.hash:
-            return Flaw(str(chain), sequence, "its content is not what was written")
-        previous = entry.hash
-    if sequence != chain.last_sequence:
-        return Flaw(str(chain), sequence + 1, f"the chain ends at {sequence} but {chain.last_sequence} were written")
-    if previous != chain.last_hash:
+    while sequence < head.last_sequence:
+        following = chain.entries.filter(sequence__gt=sequence, sequence__lte=head.last_sequence)
+        entries = list(following.order_by("sequence")[:_AT_ONCE])
+        if not entries:
+            problem = f"the chain ends at {sequence} but {head.last_sequence} were written"
+            return Flaw(str(chain), sequence + 1, problem)
+        for entry in entries:
+            entry.chain = chain
+            sequence += 1
+            if wrong := _flaw(entry, sequence, previous):
+                return Flaw(str(chain), sequence, wrong)
+            previous = entry.hash
+    if previous != head.last_hash:
         return Flaw(str(chain), sequence, "the chain's head names another hash")
+    if _has_more_than_its_head(chain):
+        return Flaw(str(chain), sequence + 1, "an entry stands behind the chain's head")
     return None
+
+
+def _flaw(entry: AuditEntry, sequence: int, previous: str) -> str | None:
+    if entry.sequence != sequence:
+        return f"entry {sequence} is missing: the next one is {entry.sequence}"
+    if entry.previous_hash != previous:
+        return "it does not follow the entry before it"
+    if digest(_content(entry)) != entry.hash:
+        return "its content is not what was written"
+    return None
+
+
+def _has_more_than_its_head(chain: AuditChain) -> bool:
+    # One statement, so one moment: an entry and its head are written together.
+    return chain.entries.filter(sequence__gt=F("chain__last_sequence")).exists()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.contrib.auth.validators import ASCIIUsernameValidator
@@ -12,6 +12,7 @@ from django.db.models import Q
 from django.db.models.functions import Lower
 
 from accounts.roles import Role
+from core import text
 from core.ids import uuid7
 
 
@@ -36,11 +37,23 @@ class UserKind(models.TextChoices):
     SYSTEM = "system"
 
 
+class UserQuerySet(models.QuerySet["User"]):
+    def named(self, username: str) -> Self:
+        """The user of this name whatever the case, by the index that keeps names apart."""
+        return self.alias(folded=Lower("username")).filter(folded=text.searchable(username).lower())
+
+
 class UserManager(BaseUserManager["User"]):
     """Finds users by name whatever the case, and makes the first administrator for `manage.py createsuperuser`."""
 
     def get_by_natural_key(self, username: str | None) -> User:
-        return self.get(username__iexact=username)
+        return self.named(username or "").get()
+
+    def get_queryset(self) -> UserQuerySet:
+        return UserQuerySet(self.model, using=self._db)
+
+    def named(self, username: str) -> UserQuerySet:
+        return self.get_queryset().named(username)
 
     def create_superuser(self, username: str, password: str | None = None, **extra: Any) -> User:
         """An administrator of every workspace, for the command line; the web has no way to make one."""
@@ -139,6 +152,7 @@ class Token(models.Model):
     public_id = models.CharField(max_length=8, unique=True, editable=False)
     secret_sha256 = models.BinaryField(max_length=32, editable=False)
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="tokens")
+    created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     name = models.CharField(max_length=100)
     scopes = ArrayField(models.CharField(max_length=16))
@@ -207,6 +221,7 @@ class RememberedAnswer(models.Model):
     """The answer to a request that carried an `Idempotency-Key`, given again to the same request."""
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="+")
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="+")
     key = models.CharField(max_length=255)
     fingerprint = models.CharField(max_length=64)
     status = models.PositiveSmallIntegerField(default=0)
@@ -214,7 +229,9 @@ class RememberedAnswer(models.Model):
     created_at = models.DateTimeField(auto_now_add=True, db_index=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["user", "key"], name="idempotency_key_once_for_each_user")]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "workspace", "key"], name="idempotency_key_once_for_each_user")
+        ]
 
     def __str__(self) -> str:
         return self.key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import uuid
 from typing import Protocol
@@ -24,6 +25,14 @@ class OutsideToken(Denied):
     """This token holds for models named like {glob!r} only, not for {name!r}."""
 
 
+class BeyondToken(Denied):
+    """This token holds for models named like {glob!r} only, and {action} concerns the whole workspace."""
+
+
+# What a token that is bound to the names of models may do where there is no model (yet).
+_WITHOUT_A_MODEL = frozenset({Action.READ, Action.LOG_RUN, Action.UPLOAD_ARTIFACT, Action.CREATE_MODEL})
+
+
 class _Named(Protocol):
     @property
     def id(self) -> uuid.UUID: ...
@@ -39,6 +48,8 @@ def require(actor: Actor, action: Action, model: _Named | None = None) -> None:
     need = NEEDS[action]
     if model is not None and not reaches(actor, model.name):
         raise OutsideToken(glob=actor.model_glob, name=model.name)
+    if model is None and actor.model_glob and action not in _WITHOUT_A_MODEL:
+        raise BeyondToken(glob=actor.model_glob, action=action)
     if need.scope not in actor.scopes:
         raise ScopeMissing(action=action, scope=need.scope)
     if not need.roles & actor.roles_for(model.id if model else None):
@@ -50,11 +61,18 @@ def require(actor: Actor, action: Action, model: _Named | None = None) -> None:
         )
 
 
+def require_anywhere(actor: Actor, action: Action) -> None:
+    """Return when `actor` may do `action` in the workspace or for any one model of it, else raise Denied."""
+    if not any(actor.may(action, model_id) for model_id in actor.model_roles):
+        require(actor, action)
+
+
 def reaches(actor: Actor, model_name: str) -> bool:
     """Whether the actor's token, if it is bound to model names, covers `model_name`."""
-    return not actor.model_glob or re.fullmatch(glob_as_regex(actor.model_glob), model_name) is not None
+    # fnmatch's own translation never backtracks: `*a*a*a*b` as a plain expression would hold the process for minutes.
+    return not actor.model_glob or fnmatch.fnmatchcase(model_name, actor.model_glob.replace("[", "[[]"))
 
 
 def glob_as_regex(glob: str) -> str:
-    """A shell-like pattern (`*`, `?`) as a regular expression that Python and PostgreSQL read alike."""
+    """A shell-like pattern (`*`, `?`) as a regular expression for PostgreSQL, whose engine does not backtrack."""
     return "".join(".*" if c == "*" else "." if c == "?" else re.escape(c) for c in glob)

@@ -17,7 +17,7 @@ def _redact(logger: Any, name: str, event: structlog.typing.EventDict) -> struct
 
 def _clean(value: Any) -> Any:
     if isinstance(value, str):
-        return _SECRET.sub("[redacted]", value)
+        return _SECRET.sub("[redacted]", value.encode("utf-8", "backslashreplace").decode())
     if isinstance(value, dict):
         return {key: _clean(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

@@ -31,7 +31,7 @@ class BadCharacter(Invalid):
 
 class BadPath(Invalid):
     """The path {value!r} is not allowed: use a relative path such as 'model/MLmodel', without empty, '.' or '..' parts,
-    backslashes, control characters or percent-encoded separators, of at most 1,000 characters."""
+    backslashes, control characters or percent-encoded separators, of at most 1,000 bytes."""
 
 
 class BadDigest(Invalid):
@@ -67,6 +67,11 @@ def free_text(field: str, value: object, *, limit: int, lines: bool = True, empt
     return value
 
 
+def cut(field: str, value: object, *, limit: int) -> str:
+    """`value` as free text, its end cut off after `limit` characters as the field's reference server does."""
+    return free_text(field, value[:limit] if isinstance(value, str) else value, limit=limit)
+
+
 def key(field: str, value: object, *, limit: int = 250) -> str:
     """`value` as the key of a tag, metric or parameter: one line, not deceiving, not empty."""
     text = free_text(field, value, limit=limit, lines=False, empty=False)
@@ -81,7 +86,8 @@ def artifact_path(value: object, *, empty: bool = False) -> str:
     Decoded percent signs are judged as well: a store or a proxy behind us may decode once more. With `empty` the
     folder itself, `""`, passes.
     """
-    if not isinstance(value, str) or len(value) > 1000:
+    # Bytes, not characters: an index entry holds at most 2,704 of them.
+    if not isinstance(value, str) or len(value.encode("utf-8", "replace")) > 1000:
         raise BadPath(field="path", value=value)
     if empty and value == "":
         return value
@@ -104,6 +110,11 @@ def _is_clean(path: str) -> bool:
         or any(unicodedata.category(c) in ("Cc", "Cs") for c in path)
         or _DECEIVING.search(path)
     )
+
+
+def searchable(value: object) -> str:
+    """`value` as text that a database can be asked for; what it could not hold becomes U+FFFD, which no name holds."""
+    return str(value).encode("utf-8", "replace").decode().replace("\x00", "\ufffd")
 
 
 def sha256(field: str, value: object) -> str:

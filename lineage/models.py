@@ -282,7 +282,7 @@ class FolderFile(models.Model):
     """A file in a folder: where it is, what its bytes are, who put it there."""
 
     folder = models.ForeignKey(Folder, on_delete=models.CASCADE, related_name="files")
-    path = models.CharField(max_length=1000)
+    path = models.CharField(max_length=1000, db_collation="C")  # so that "all below" is a range of the index
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField()
     uploaded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
@@ -323,7 +323,7 @@ class Manifest(models.Model):
 
 class ManifestFile(models.Model):
     manifest = models.ForeignKey(Manifest, on_delete=models.CASCADE, related_name="files")
-    path = models.CharField(max_length=1000)
+    path = models.CharField(max_length=1000, db_collation="C")  # so that "all below" is a range of the index
     sha256 = models.CharField(max_length=64)
     size = models.BigIntegerField()
 

@@ -96,6 +96,10 @@ class PromotionClosed(Conflict):
     """The promotion is {state}, so one cannot {act} it any more."""
 
 
+class PromotionOverdue(Conflict):
+    """The promotion expired at {at}: ask for it anew."""
+
+
 class EvidenceChanged(Conflict):
     """What you looked at has changed since (evidence {sent}, now {now}): look at the promotion again, then decide."""
 

@@ -10,7 +10,7 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import AuditEntry
 from accounts.verbs import Verb
-from registry.models import Delivery, Model, Webhook
+from registry.models import Delivery, Model, Promotion, Webhook
 
 
 def emit(actor: Actor, verb: Verb, model: Model, *, subject: str = "", **data: Any) -> AuditEntry:
@@ -29,3 +29,17 @@ def emit(actor: Actor, verb: Verb, model: Model, *, subject: str = "", **data: A
     )
     Delivery.objects.bulk_create(Delivery(webhook=webhook, entry=entry, due_at=entry.at) for webhook in listening)
     return entry
+
+
+def emit_promotion(actor: Actor, verb: Verb, promotion: Promotion, **data: Any) -> AuditEntry:
+    """`emit` for an event in the life of a promotion, whose model and version are loaded."""
+    return emit(
+        actor,
+        verb,
+        promotion.model,
+        subject=f"{promotion.model.name} v{promotion.version.number} to {promotion.stage}",
+        promotion=str(promotion.id),
+        version=promotion.version.number,
+        stage=promotion.stage,
+        **data,
+    )

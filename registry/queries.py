@@ -16,6 +16,7 @@ from accounts.actor import Actor
 from accounts.models import AuditEntry
 from accounts.permissions import reaches, require
 from accounts.roles import Action, Scope
+from core import text
 from core.errors import NotFound
 from lineage.models import ManifestFile
 from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, PromotionNotFound, VersionNotFound
@@ -33,7 +34,7 @@ def models(actor: Actor) -> QuerySet[Model]:
 
 def find_model(actor: Actor, name: object) -> Model:
     """The model with its tags and aliases; ModelNotFound. Three queries."""
-    model = models(actor).filter(name=str(name)).first()
+    model = models(actor).filter(name=text.searchable(name)).first()
     if model is None:
         raise ModelNotFound(name=name)
     return model
@@ -52,7 +53,7 @@ def versions(actor: Actor) -> QuerySet[Version]:
 def find_version(actor: Actor, name: object, number: object) -> Version:
     """One version; ModelNotFound or VersionNotFound."""
     wanted = version_number(number)
-    version = versions(actor).filter(model__name=str(name), number=wanted).first()
+    version = versions(actor).filter(model__name=text.searchable(name), number=wanted).first()
     if version is None:
         find_model(actor, name)
         raise VersionNotFound(name=name, version=number)
@@ -61,22 +62,11 @@ def find_version(actor: Actor, name: object, number: object) -> Version:
 
 def version_at_alias(actor: Actor, name: object, alias: str) -> Version:
     """The version that an alias points at; ModelNotFound or AliasNotFound."""
-    version = versions(actor).filter(model__name=str(name), aliases__name=alias).first()
+    version = versions(actor).filter(model__name=text.searchable(name), aliases__name=text.searchable(alias)).first()
     if version is None:
         find_model(actor, name)
         raise AliasNotFound(name=name, alias=alias)
     return version
-
-
-def latest_in_stages(actor: Actor, model: Model, stages: Sequence[Stage]) -> list[Version]:
-    """The highest version in each of `stages` that has one."""
-    newest = (
-        Occupancy.objects.filter(model=model, stage__in=list(stages), ended_at__isnull=True)
-        .order_by("stage", "-version__number")
-        .distinct("stage")
-        .values("version_id")
-    )
-    return list(versions(actor).filter(pk__in=newest))
 
 
 def promotions(actor: Actor) -> QuerySet[Promotion]:
@@ -175,9 +165,9 @@ _FACTS_BY_STAGE = _FACTS.format(
     SELECT newest.* FROM unnest(%s::text[]) AS wanted(stage)
      CROSS JOIN LATERAL (
         SELECT o.version_id, o.stage, o.promotion_id
-          FROM registry_occupancy o JOIN registry_version n ON n.id = o.version_id
+          FROM registry_occupancy o
          WHERE o.model_id = m.id AND o.stage = wanted.stage AND o.ended_at IS NULL
-         ORDER BY n.number DESC LIMIT 1) newest"""
+         ORDER BY o.number DESC LIMIT 1) newest"""
 )
 _HELD_BY_ONE = """
     SELECT o.version_id, o.stage, o.promotion_id
@@ -208,14 +198,15 @@ def version_facts(actor: Actor, name: str, number: object) -> VersionFacts:
 def version_facts_at_alias(actor: Actor, name: str, alias: str) -> VersionFacts:
     """The version that an alias points at, `latest` being the highest; ModelNotFound or AliasNotFound. One query."""
     newest = alias.lower() == "latest"
-    for found in _facts(actor, _FACTS_OF_NEWEST if newest else _FACTS_BY_ALIAS, name, newest or alias):
+    wanted = newest or text.searchable(alias)
+    for found in _facts(actor, _FACTS_OF_NEWEST if newest else _FACTS_BY_ALIAS, name, wanted):
         return found
     raise AliasNotFound(name=name, alias=alias)
 
 
 def _facts(actor: Actor, statement: str, name: str, wanted: Any) -> list[VersionFacts]:
     with connection.cursor() as cursor:
-        cursor.execute(statement, [wanted, actor.workspace_id, name])
+        cursor.execute(statement, [wanted, actor.workspace_id, text.searchable(name)])
         rows = cursor.fetchall()
     if not rows or not _may_see(actor, rows[0][0], name):
         raise ModelNotFound(name=name)
@@ -283,7 +274,7 @@ SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, v.source, f.digest, 
   LEFT JOIN registry_promotion p ON p.id = o.promotion_id
   LEFT JOIN accounts_user d ON d.id = p.decided_by_id
  WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL AND {condition}
- ORDER BY v.number DESC
+ ORDER BY o.number DESC
  LIMIT 1
 """
 _BY_STAGE = _RESOLVE.format(joined="AND o.model_id = m.id", condition="o.stage = %s")
@@ -291,7 +282,8 @@ _BY_NUMBER = _RESOLVE.format(joined="", condition="v.number = %s")
 _BY_ALIAS = _RESOLVE.format(
     joined="", condition="v.id = (SELECT version_id FROM registry_alias WHERE model_id = m.id AND name = %s)"
 )
-_LATEST = _RESOLVE.format(joined="", condition="%s")
+_HIGHEST = "(SELECT max(number) FROM registry_version WHERE model_id = m.id AND deleted_at IS NULL)"
+_LATEST = _RESOLVE.format(joined="", condition=f"%s AND v.number = {_HIGHEST}")
 
 
 def resolve(actor: Actor, reference: Reference) -> Resolved:

@@ -87,7 +87,7 @@ class Queue:
             open_now = open_now.filter(model__in=reviewed)
         # The actor, and the accounts that he answers for: what any of them had part in he cannot vouch for.
         himself = User.objects.filter(Q(pk=self.actor.user_id) | Q(responsible=self.actor.user_id)).values("pk")
-        uploaded = Version.uploaders.through.objects.filter(version=OuterRef("version"), user__in=himself)
+        uploaded = Version.contributors.through.objects.filter(version=OuterRef("version"), user__in=himself)
         free = open_now.exclude(requester__in=himself).exclude(version__registrar__in=himself).exclude(Exists(uploaded))
         return free.exclude(pk__in=self._vouched_for)
 

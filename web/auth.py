@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import ipaddress
 
 from django.http import HttpRequest
 
@@ -33,8 +33,11 @@ def actor_of(request: HttpRequest, *, workspace_header: str) -> Actor:
 
 
 def address_of(request: HttpRequest) -> str | None:
-    """The address that the request came from."""
-    return request.META.get("REMOTE_ADDR") or None
+    """The address that the request came from, in the one form in which it is stored and digested."""
+    try:
+        return str(ipaddress.ip_address(request.META.get("REMOTE_ADDR", "").partition("%")[0]))
+    except ValueError:
+        return None
 
 
 def _token(request: HttpRequest) -> str:
@@ -44,6 +47,6 @@ def _token(request: HttpRequest) -> str:
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(credentials, validate=True).decode().partition(":")[2]
-        except (binascii.Error, UnicodeDecodeError):
+        except ValueError:  # not base64, not ASCII, not UTF-8
             raise tokens.BadToken from None
     raise NoToken

@@ -13,7 +13,7 @@ from django.utils.http import content_disposition_header
 from core.errors import Invalid
 from lineage.storage import local
 
-_RANGE = re.compile(r"bytes=(\d*)-(\d*)")
+_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
 class BadLength(Invalid):

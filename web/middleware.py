@@ -19,7 +19,8 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Token doors: they know no cookies, and need none of what pages need.
-_TOKEN_DOORS = ("/api/", "/ajax-api/", "/health", "/version", "/livez", "/readyz", "/.well-known/")
+_TOKEN_DOORS = ("/api/", "/ajax-api/", "/.well-known/")
+_PROBES = frozenset({"/health", "/version", "/livez", "/readyz"})
 
 
 class RequestId:
@@ -43,7 +44,7 @@ class _PagesOnly(MiddlewareMixin):
     """Steps aside at the token doors."""
 
     def __call__(self, request: HttpRequest) -> HttpResponse | Awaitable[HttpResponseBase]:
-        if request.path_info.startswith(_TOKEN_DOORS):
+        if request.path_info.startswith(_TOKEN_DOORS) or request.path_info in _PROBES:
             return self.get_response(request)  # type: ignore[return-value]
         return super().__call__(request)  # type: ignore[return-value]
 

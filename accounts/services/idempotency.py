@@ -33,9 +33,9 @@ def once(actor: Actor, key: str, request: Any, act: Callable[[], tuple[int, Any]
     """
     text.key("Idempotency-Key", key, limit=255)
     fingerprint = digest(request)
-    row = RememberedAnswer(user_id=actor.user_id, key=key, fingerprint=fingerprint)
-    RememberedAnswer.objects.bulk_create([row], ignore_conflicts=True)
-    row = RememberedAnswer.objects.select_for_update().get(user_id=actor.user_id, key=key)
+    mine = {"user_id": actor.user_id, "workspace_id": actor.workspace_id, "key": key}
+    RememberedAnswer.objects.bulk_create([RememberedAnswer(**mine, fingerprint=fingerprint)], ignore_conflicts=True)
+    row = RememberedAnswer.objects.select_for_update().get(**mine)
     if row.fingerprint != fingerprint:
         raise KeyUsedForAnother(key=key)
     if row.status:

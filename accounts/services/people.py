@@ -11,7 +11,7 @@ from django.db.models import Q, QuerySet
 
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Grant, Team, User, UserKind, Workspace
+from accounts.models import Grant, Team, User, UserKind, UserQuerySet, Workspace
 from accounts.permissions import require
 from accounts.queries import WorkspaceNotFound, system_actor
 from accounts.roles import Action, Role
@@ -65,11 +65,23 @@ class OneHolder(Invalid):
 
 
 class BelongsElsewhereToo(Denied):
-    """The user {username!r} holds roles in other workspaces too: ask the operator, who looks after all of them."""
+    """The user {username!r} holds roles beyond this workspace: ask the operator, who looks after all of them."""
+
+
+class PeopleOnly(Denied):
+    """Only people sign in; a service account works with tokens."""
+
+
+class NotByToken(Denied):
+    """A password is changed by a signed-in person, never by a token."""
 
 
 class OnlyAdministratorsGrantThat(Denied):
     """Only an administrator gives or takes the role of administrator."""
+
+
+class OperatorsOnly(Denied):
+    """Only the operator's command line makes an administrator of every workspace: manage.py createsuperuser."""
 
 
 class BadWorkspace(Invalid):
@@ -137,8 +149,12 @@ def create_user(
     password: str | None = None,
     email: str = "",
     display_name: str = "",
+    responsible: User | None = None,
 ) -> User:
-    """A new user without any role; a service account, or a person without `password`, cannot sign in by password."""
+    """A new user without any role; a service account, or a person without `password`, cannot sign in by password.
+
+    `responsible` answers for a service account; whoever makes it, when nobody is named.
+    """
     require(actor, Action.EDIT_USERS)
     user = User(username=username, kind=kind, email=email, display_name=display_name)
     try:
@@ -148,8 +164,10 @@ def create_user(
             raise BadUsername(value=username) from None
         raise BadEmail(value=email) from None
     text.free_text("display_name", display_name, limit=255, lines=False)
-    if User.objects.filter(username__iexact=username).exists():
+    if User.objects.named(username).exists():
         raise UserExists(username=username)
+    if kind == UserKind.SERVICE:
+        user.responsible = responsible or User.objects.filter(pk=actor.user_id, kind=UserKind.PERSON).first()
     _set_password(user, password if kind == UserKind.PERSON else None)
     user.save(force_insert=True)
     audit.record(actor, Verb.USER_CREATED, subject=f"user {username}", data={"user": user.pk, "kind": kind})
@@ -172,10 +190,17 @@ def edit_user(actor: Actor, username: str, *, display_name: str, email: str, res
 
 @transaction.atomic
 def set_password(actor: Actor, username: str, password: str) -> User:
-    """Give a user a new password: one's own, or anybody's for an administrator."""
+    """Give a person a new password: one's own, or, for an administrator, that of somebody he looks after.
+
+    Never by a token: a session has every scope, and the token may have few.
+    """
     user = _locked_user(username)
+    if actor.token_id:
+        raise NotByToken
     if user.pk != actor.user_id:
-        require(actor, Action.EDIT_USERS)
+        _looks_after(actor, user)
+    if user.kind != UserKind.PERSON:
+        raise PeopleOnly
     _set_password(user, password)
     user.save(update_fields=["password"])
     audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "password"})
@@ -185,29 +210,53 @@ def set_password(actor: Actor, username: str, password: str) -> User:
 @transaction.atomic
 def set_active(actor: Actor, username: str, active: bool) -> User:
     """Disable a user, whose sessions and tokens are dead from then on, or enable one again."""
-    require(actor, Action.EDIT_USERS)
     user = _locked_user(username)
-    if not _users_of(actor).filter(pk=user.pk).exists():
-        raise UserNotFound(username=username)
-    if Grant.objects.exclude(workspace_id=actor.workspace_id).filter(Q(user=user) | Q(team__members=user)).exists():
-        raise BelongsElsewhereToo(username=user.username)
+    _looks_after(actor, user)
     user.is_active = active
     user.save(update_fields=["is_active"])
     audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "active", "active": active})
     return user
 
 
+@transaction.atomic
+def make_operator(actor: Actor, username: str) -> User:
+    """Make a person administrator of every workspace and of the admin site: the operator's command line alone may."""
+    if not User.objects.filter(pk=actor.user_id, kind=UserKind.SYSTEM).exists():
+        raise OperatorsOnly
+    user = _locked_user(username)
+    if not user.is_superuser:
+        user.is_superuser = True
+        user.save(update_fields=["is_superuser"])
+        audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "operator"})
+    return user
+
+
 def _locked_user(username: str) -> User:
-    user = User.objects.select_for_update().filter(username__iexact=username).exclude(kind=UserKind.SYSTEM).first()
+    # `no_key`: a foreign key to the user, checked when another transaction commits, need not wait for us.
+    found = User.objects.named(username).select_for_update(no_key=True).exclude(kind=UserKind.SYSTEM)
+    user = found.first()
     if user is None:
         raise UserNotFound(username=username)
     return user
+
+
+def _looks_after(actor: Actor, user: User) -> None:
+    """Return when the actor may change this user's account: the operator any, an administrator those of his own."""
+    require(actor, Action.EDIT_USERS)
+    if User.objects.filter(Q(is_superuser=True) | Q(kind=UserKind.SYSTEM), pk=actor.user_id).exists():
+        return
+    if not _users_of(actor).filter(pk=user.pk).exists():
+        raise UserNotFound(username=user.username)
+    elsewhere = Grant.objects.exclude(workspace_id=actor.workspace_id)
+    if user.is_superuser or elsewhere.filter(Q(user=user) | Q(team__members=user)).exists():
+        raise BelongsElsewhereToo(username=user.username)
 
 
 def _set_password(user: User, password: str | None) -> None:
     if password is None:
         user.set_unusable_password()
         return
+    text.free_text("password", password, limit=1000)
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -215,23 +264,23 @@ def _set_password(user: User, password: str | None) -> None:
     user.set_password(password)
 
 
-def users(actor: Actor) -> QuerySet[User]:
+def users(actor: Actor) -> UserQuerySet:
     """Whom an administrator looks after: those who hold a role in his workspace, and new ones who hold none yet."""
     require(actor, Action.EDIT_USERS)
     return _users_of(actor)
 
 
-def _users_of(actor: Actor) -> QuerySet[User]:
+def _users_of(actor: Actor) -> UserQuerySet:
     holders = Grant.objects.filter(workspace_id=actor.workspace_id)
     here = Q(pk__in=holders.values("user_id")) | Q(teams__in=holders.values("team_id"))
     nowhere = Q(grants__isnull=True, teams__grants__isnull=True, is_superuser=False)
     found = User.objects.filter(here | nowhere).exclude(kind=UserKind.SYSTEM)
-    return User.objects.filter(pk__in=found.values("pk"))
+    return User.objects.get_queryset().filter(pk__in=found.values("pk"))
 
 
 def find_user(actor: Actor, username: str) -> User:
     """One of `users`; UserNotFound."""
-    user = users(actor).filter(username__iexact=username).first()
+    user = users(actor).named(username).first()
     if user is None:
         raise UserNotFound(username=username)
     return user
@@ -245,12 +294,18 @@ def grants(actor: Actor) -> QuerySet[Grant]:
 
 @transaction.atomic
 def set_team(actor: Actor, *, name: str, usernames: list[str]) -> Team:
-    """Make the team, or give the team of this name exactly these members."""
+    """Make the team, or give the team of this name exactly these members.
+
+    Membership gives what the team holds, so only who may give its roles may change it.
+    """
     require(actor, Action.EDIT_GRANTS)
     members = [_locked_user(username) for username in sorted(usernames)]
     team, created = Team.objects.get_or_create(
         workspace_id=actor.workspace_id, name=text.name("name", name, limit=63).lower().replace(" ", "-")
     )
+    team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
+    for role in set(team.grants.values_list("role", flat=True)):
+        _may_give(actor, Role(role))
     team.members.set(members)
     verb = Verb.TEAM_CREATED if created else Verb.TEAM_UPDATED
     audit.record(actor, verb, subject=f"team {team.name}", data={"members": [user.username for user in members]})
@@ -263,6 +318,10 @@ def give(
 ) -> Grant:
     """Give a user or a team a role in the actor's workspace, or for one model of it. Repeating it is harmless."""
     _may_give(actor, role)
+    if team and team.workspace_id != actor.workspace_id:
+        raise TeamNotFound(team=team.name)
+    if team:
+        Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     grant, created = Grant.objects.get_or_create(
         workspace_id=actor.workspace_id,
         user=user,

@@ -8,13 +8,8 @@ from accounts import audit
 from accounts.actor import Actor
 from accounts.models import User, UserKind
 from accounts.queries import session_actor, workspaces_of
-from accounts.services.people import default_workspace
+from accounts.services.people import PeopleOnly, default_workspace
 from accounts.verbs import Verb
-from core.errors import Denied
-
-
-class PeopleOnly(Denied):
-    """Only people sign in; a service account works with tokens."""
 
 
 @transaction.atomic

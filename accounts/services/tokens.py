@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import Token, User, Workspace
+from accounts.models import Token, User, UserKind, Workspace
 from accounts.permissions import require
 from accounts.queries import token_row
 from accounts.roles import Action, Scope
@@ -58,6 +58,22 @@ class BadLifetime(Invalid):
     field = "days"
 
 
+class BadGlob(Invalid):
+    """This token holds for models named like {glob!r}, so it makes tokens for exactly those, not for {value!r}."""
+
+    field = "model_glob"
+
+
+class NotByToken(Denied):
+    """A token cannot make tokens unless it has the scope admin: sign in and make it on the page /tokens."""
+
+
+class NotForAnotherPerson(Denied):
+    """{username!r} is a person, who makes his own tokens; for others there are tokens of service accounts only."""
+
+    field = "owner"
+
+
 @dataclass(frozen=True)
 class Issued:
     """A new token; `plain` exists nowhere else."""
@@ -85,15 +101,24 @@ def create(
     model_glob: str = "",
     owner: User | None = None,
 ) -> Issued:
-    """A token of the actor's (or, for an administrator, of `owner`'s) for the actor's workspace.
+    """A token of the actor's (or, for an administrator, of the service account `owner`) for the actor's workspace.
 
-    Raises BadScope, BadLifetime, and Denied for a scope that the token asking does not have itself.
+    By a session, or by a token with the scope `admin`: a leaked token must not renew itself. Every scope but `webhook`
+    brings `read`. Raises BadScope, BadLifetime, BadGlob, NotByToken, NotForAnotherPerson.
     """
+    if actor.token_id and Scope.ADMIN not in actor.scopes:
+        raise NotByToken
     if owner is None or owner.pk == actor.user_id:
         owner = User.objects.get(pk=actor.user_id)
     else:
         require(actor, Action.EDIT_USERS)
+        if owner.kind != UserKind.SERVICE:
+            raise NotForAnotherPerson(username=owner.username)
     wanted = _scopes(scopes)
+    if wanted != {Scope.WEBHOOK}:
+        wanted |= {Scope.READ}
+    if actor.model_glob and model_glob not in ("", actor.model_glob):
+        raise BadGlob(value=model_glob, glob=actor.model_glob)
     if not wanted <= actor.scopes:
         raise BadScope(value=", ".join(sorted(wanted - actor.scopes)), known=", ".join(sorted(actor.scopes)))
     if isinstance(days, bool) or not isinstance(days, int) or not 1 <= days <= 365:
@@ -107,7 +132,7 @@ def create(
         workspace=Workspace.objects.get(pk=actor.workspace_id),
         name=text.free_text("name", name, limit=100, lines=False, empty=False),
         scopes=sorted(wanted),
-        # A token bound to some models can only make tokens bound to the same ones.
+        created_by_id=actor.user_id,
         model_glob=actor.model_glob or text.free_text("model_glob", model_glob, limit=255, lines=False),
         expires_at=timezone.now() + datetime.timedelta(days=days),
     )

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from django.db import transaction
 
 from accounts.actor import Actor
-from accounts.permissions import require
+from accounts.permissions import require, require_anywhere
 from accounts.roles import Action
 from core import text
 from core.canonical import digest
 from core.errors import Conflict
+from lineage.errors import RunDeleted
 from lineage.models import Folder, FolderFile, FolderSeal, LoggedModel, Manifest, ManifestFile, Run
 from lineage.storage import local
 from lineage.storage.local import Blob
@@ -94,9 +95,15 @@ def upload(
 
     Refuses before reading a byte what it can refuse then. The same bytes again change nothing; other bytes need
     `overwrite`. Raises BadPath, FileSealed, FileExists, PathIsDirectory, ParentIsFile, WrongDigest, WrongLength,
-    FileTooLarge; and then leaves nothing behind.
+    FileTooLarge, RunDeleted; and then no file is there. (Bytes that came without `announced_sha256` and then found
+    their path taken stay in the store, named by nothing.)
     """
-    require(actor, Action.UPLOAD_ARTIFACT)
+    if place.run or place.logged_model:
+        require(actor, Action.UPLOAD_ARTIFACT)
+    else:
+        require_anywhere(actor, Action.UPLOAD_ARTIFACT)  # an upload of one's own, for whatever model one may fill
+    if place.run and place.run.deleted_at:
+        raise RunDeleted(run=place.run.pk.hex)
     text.artifact_path(path)
     if announced_sha256 is not None:
         text.sha256("X-Content-SHA256", announced_sha256)
@@ -115,7 +122,7 @@ def upload(
 
 @transaction.atomic
 def _record(actor: Actor, place: Place, path: str, blob: Blob, *, overwrite: bool) -> tuple[FolderFile, bool]:
-    folder = Folder.objects.select_for_update().get(pk=place.folder(actor).pk)
+    folder = Folder.objects.select_for_update(no_key=True).get(pk=place.folder(actor).pk)
     there = folder.files.filter(path=path).first()
     if there and there.sha256 == blob.sha256:
         return there, False
@@ -145,7 +152,7 @@ def seal(folder: Folder, prefix: str) -> Content:
 
     Must run in the transaction of the registration. The content may be empty: the caller decides what that means.
     """
-    folder = Folder.objects.select_for_update().get(pk=folder.pk)
+    folder = Folder.objects.select_for_update(no_key=True).get(pk=folder.pk)
     start = f"{prefix}/" if prefix else ""
     files = list(folder.files.filter(path__startswith=start))
     if files:

@@ -67,7 +67,7 @@ def find_by_name(actor: Actor, name: str) -> Experiment:
     """The experiment of this name, also a deleted one; NoExperimentOfThatName."""
     if name == DEFAULT_NAME:
         return default(actor)
-    experiment = Experiment.objects.visible_to(actor).filter(name=name).first()
+    experiment = Experiment.objects.visible_to(actor).filter(name=text.searchable(name)).first()
     if experiment is None:
         raise NoExperimentOfThatName(name=name)
     return experiment

@@ -95,7 +95,9 @@ def delete(actor: Actor, logged_model_id: object) -> None:
 def _locked(actor: Actor, logged_model_id: object) -> LoggedModel:
     found = find_logged_model(actor, logged_model_id)
     require(actor, Action.LOG_RUN)
-    return LoggedModel.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=found.pk)
+    return (
+        LoggedModel.objects.select_for_update(of=("self",), no_key=True).select_related("experiment").get(pk=found.pk)
+    )
 
 
 def _write_params(logged_model: LoggedModel, params: Mapping[str, str]) -> None:
@@ -103,7 +105,7 @@ def _write_params(logged_model: LoggedModel, params: Mapping[str, str]) -> None:
         LoggedModelParam(
             logged_model=logged_model,
             key=text.key("params.key", key),
-            value=text.free_text("params.value", value[:PARAM_VALUE_LIMIT], limit=PARAM_VALUE_LIMIT),
+            value=text.cut("params.value", value, limit=PARAM_VALUE_LIMIT),
         )
         for key, value in params.items()
     ]

@@ -16,12 +16,11 @@ from accounts.actor import Actor
 from accounts.permissions import require
 from accounts.roles import Action
 from core import text
-from core.errors import Conflict, Invalid
+from core.errors import Invalid
+from lineage.errors import RunDeleted
 from lineage.models import (
     Dataset,
     Experiment,
-    LoggedModel,
-    LoggedModelMetric,
     Metric,
     Param,
     Run,
@@ -41,10 +40,6 @@ MODELS_TAG = "mlflow.log-model.history"
 MODEL_HISTORY_LIMIT = 1_000_000
 _ADJECTIVES = ("amber", "brisk", "calm", "deft", "early", "fair", "glad", "keen", "lucid", "merry", "quick", "sound")
 _NOUNS = ("alder", "beacon", "cedar", "delta", "ember", "fjord", "grove", "harbor", "inlet", "larch", "meadow", "reef")
-
-
-class RunDeleted(Conflict):
-    """The run {run} is deleted: restore it first, or log to another one."""
 
 
 class ParamChanged(Invalid):
@@ -176,7 +171,11 @@ def log_inputs(
                 "profile": text.free_text("dataset.profile", use.profile, limit=16_777_215),
             },
         )
-        RunInput.objects.get_or_create(run=run, dataset=dataset, defaults={"tags": dict(use.tags)})
+        tags = {
+            text.key("tags.key", key): text.free_text("tags.value", value, limit=TAG_VALUE_LIMIT)
+            for key, value in use.tags.items()
+        }
+        RunInput.objects.get_or_create(run=run, dataset=dataset, defaults={"tags": tags})
     _link_models(actor, run, [(logged_model_id, 0) for logged_model_id in logged_model_ids], is_output=False)
 
 
@@ -217,7 +216,7 @@ def _locked(actor: Actor, run_id: object) -> Run:
     """The run, locked for this transaction, which the actor may log to and which is not deleted."""
     run = find_run(actor, run_id)
     require(actor, Action.LOG_RUN)
-    run = Run.objects.select_for_update(of=("self",)).select_related("experiment").get(pk=run.pk)
+    run = Run.objects.select_for_update(of=("self",), no_key=True).select_related("experiment").get(pk=run.pk)
     if run.deleted_at:
         raise RunDeleted(run=run.pk.hex)
     return run
@@ -227,7 +226,7 @@ def _write_params(run: Run, params: Sequence[tuple[str, str]]) -> None:
     wanted: dict[str, str] = {}
     for at, (key, value) in enumerate(params):
         text.key(f"params[{at}].key", key, limit=KEY_LIMIT)
-        value = text.free_text(f"params[{at}].value", value[:PARAM_VALUE_LIMIT], limit=PARAM_VALUE_LIMIT)
+        value = text.cut(f"params[{at}].value", value, limit=PARAM_VALUE_LIMIT)
         if wanted.setdefault(key, value) != value:
             raise ParamChanged(key=key, old=wanted[key], new=value, run=run.pk.hex)
     there = dict(run.params.filter(key__in=wanted).values_list("key", "value"))
@@ -242,7 +241,7 @@ def _write_tags(run: Run, tags: Mapping[str, str]) -> None:
         RunTag(
             run=run,
             key=text.key("tags.key", key, limit=KEY_LIMIT),
-            value=text.free_text("tags.value", value[:TAG_VALUE_LIMIT], limit=TAG_VALUE_LIMIT),
+            value=text.cut("tags.value", value, limit=TAG_VALUE_LIMIT),
         )
         for key, value in tags.items()
     ]
@@ -259,9 +258,13 @@ def _write_metrics(actor: Actor, run: Run, points: Sequence[Point]) -> None:
     for point in points:
         latest[point.key] = max(latest.get(point.key, point), point, key=_recency)
     _upsert_latest(run.pk, latest.values())
+    measured: dict[tuple[str, ...], Point] = {}
     for point in points:
         if point.logged_model_id:
-            _measure_model(find_logged_model(actor, point.logged_model_id), run, point)
+            place = (point.logged_model_id, point.key, point.dataset_name, point.dataset_digest)
+            measured[place] = max(measured.get(place, point), point, key=_recency)
+    if measured:
+        _upsert_measures(actor, run, list(measured.values()))
 
 
 # PostgreSQL orders NaN above every number, and so does `_recency`.
@@ -283,15 +286,30 @@ def _upsert_latest(run_id: uuid.UUID, points: Iterable[Point]) -> None:
         )
 
 
-def _measure_model(logged_model: LoggedModel, run: Run, point: Point) -> None:
-    LoggedModelMetric.objects.update_or_create(
-        logged_model=logged_model,
-        run=run,
-        key=point.key,
-        dataset_name=point.dataset_name,
-        dataset_digest=point.dataset_digest,
-        defaults={"value": point.value, "timestamp_ms": point.timestamp_ms, "step": point.step},
-    )
+_MEASURED = """
+INSERT INTO lineage_loggedmodelmetric AS known
+       (run_id, logged_model_id, key, dataset_name, dataset_digest, value, timestamp_ms, step)
+SELECT %s::uuid, * FROM unnest(
+       %s::uuid[], %s::text[], %s::text[], %s::text[], %s::float8[], %s::bigint[], %s::bigint[])
+ON CONFLICT (logged_model_id, run_id, key, dataset_name, dataset_digest) DO UPDATE
+   SET value = excluded.value, timestamp_ms = excluded.timestamp_ms, step = excluded.step
+ WHERE (excluded.step, excluded.timestamp_ms, excluded.value) > (known.step, known.timestamp_ms, known.value)
+"""
+
+
+def _upsert_measures(actor: Actor, run: Run, points: Sequence[Point]) -> None:
+    ids = {name: find_logged_model(actor, name).pk for name in {point.logged_model_id for point in points}}
+    rows = sorted(points, key=lambda point: (ids[point.logged_model_id], point.key, point.dataset_name))
+    columns = ("key", "dataset_name", "dataset_digest", "value", "timestamp_ms", "step")
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _MEASURED,
+            [
+                run.pk,
+                [ids[point.logged_model_id] for point in rows],
+                *([getattr(point, name) for point in rows] for name in columns),
+            ],
+        )
 
 
 def _recency(point: Point) -> tuple[int, int, bool, float]:
@@ -305,7 +323,10 @@ def _checked(at: int, point: Point) -> Point:
     _whole(f"metrics[{at}].step", point.step, low=None)
     if isinstance(point.value, bool) or not isinstance(point.value, int | float):
         raise BadNumber(field=f"metrics[{at}].value", wanted="a number", value=point.value)
-    value = float(point.value)
+    try:
+        value = float(point.value)
+    except OverflowError:
+        raise BadNumber(field=f"metrics[{at}].value", wanted="a number within ±1.8e308", value=point.value) from None
     if math.isinf(value):
         # As the field's reference server stores it, so that histories compare.
         value = math.copysign(1.7976931348623157e308, value)
@@ -315,7 +336,8 @@ def _checked(at: int, point: Point) -> Point:
         point.timestamp_ms,
         point.step,
         point.logged_model_id,
-        text.free_text(f"metrics[{at}].dataset_name", point.dataset_name, limit=500, lines=False),
+        # Its bytes, with those of the key, must fit into an index entry.
+        text.free_text(f"metrics[{at}].dataset_name", point.dataset_name, limit=250, lines=False),
         text.free_text(f"metrics[{at}].dataset_digest", point.dataset_digest, limit=36, lines=False),
     )
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
+import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -66,7 +68,7 @@ def write(chunks: Iterable[bytes], *, announced_sha256: str | None = None, annou
         if announced_sha256 is not None and found != announced_sha256:
             raise WrongDigest(found=found, announced=announced_sha256)
         place = path_of(found)
-        place.parent.mkdir(parents=True, exist_ok=True)
+        _make_directory(place.parent)
         os.chmod(temporary, 0o440)
         os.replace(temporary, place)
         _sync_directory(place.parent)
@@ -88,6 +90,25 @@ def path_of(sha256: str) -> Path:
 
 def _root() -> Path:
     return Path(settings.VOUCH_DATA) / "artifacts"
+
+
+def sweep_incoming(older_than_seconds: float) -> int:
+    """Remove what a killed process left half-written; returns how many files."""
+    removed = 0
+    for file in (_root() / "incoming").glob("*"):
+        with suppress(FileNotFoundError):
+            if time.time() - file.stat().st_mtime > older_than_seconds:
+                file.unlink()
+                removed += 1
+    return removed
+
+
+def _make_directory(directory: Path) -> None:
+    """Make it with its parents, each surviving a power cut: a new entry is safe once its parent is flushed."""
+    if not directory.exists():
+        _make_directory(directory.parent)
+        directory.mkdir(exist_ok=True)
+        _sync_directory(directory.parent)
 
 
 def _sync_directory(directory: Path) -> None:

@@ -123,7 +123,8 @@ class Version(models.Model):
     status_message = models.TextField(blank=True)
     registrar = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     registrar_token = models.UUIDField(null=True)
-    uploaders = models.ManyToManyField(User, related_name="+")
+    # Who put its files there; for a copy also whoever registered what it is a copy of.
+    contributors = models.ManyToManyField(User, related_name="+")
     # SHA-256 of what the registrar sent: how a client's repetition is known.
     request_digest = models.CharField(max_length=64)
     created_at = models.DateTimeField(auto_now_add=True)
@@ -173,6 +174,7 @@ class Occupancy(models.Model):
 
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="occupancies", db_index=False)
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="occupancies")
+    number = models.IntegerField()  # the version's, so that the newest in a stage is found by the index alone
     stage = models.CharField(max_length=16, choices=STAGES)
     exclusive = models.BooleanField(default=False)
     started_at = models.DateTimeField()
@@ -195,7 +197,9 @@ class Occupancy(models.Model):
             ),
         ]
         indexes = [
-            models.Index(fields=["model", "stage"], condition=Q(ended_at__isnull=True), name="occupancy_now"),
+            models.Index(
+                fields=["model", "stage", "-number"], condition=Q(ended_at__isnull=True), name="occupancy_now"
+            ),
             models.Index(fields=["model", "stage", "-started_at"], name="occupancy_history"),
         ]
 

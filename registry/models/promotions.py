@@ -38,6 +38,8 @@ class Promotion(models.Model):
     archive_existing = models.BooleanField(default=False)
     comment = models.TextField(blank=True)
     requester = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    # Everybody who asked for it: a second request finds the open promotion.
+    askers = models.ManyToManyField(User, related_name="+")
     requester_token = models.UUIDField(null=True)
     requested_at = models.DateTimeField(auto_now_add=True)
     expires_at = models.DateTimeField()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Manager
+from django.db.models import F, Manager, QuerySet
+from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -32,11 +33,11 @@ from registry.errors import (
     TooManyTags,
     VersionNotFound,
 )
-from registry.lifecycle import Stage, State
+from registry.lifecycle import Act, Stage
 from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.outbox import emit
-from registry.policy import policy_for
 from registry.references import alias_name, version_number
+from registry.services.closing import close
 from registry.wakeups import wake
 
 DESCRIPTION_LIMIT = 100_000
@@ -53,7 +54,8 @@ def locked_model(actor: Actor, name: object) -> Model:
 
     This is the lock that every write to a model, its versions and its promotions takes first.
     """
-    model = Model.objects.visible_to(actor).select_for_update(of=("self",)).filter(name=str(name)).first()
+    visible = Model.objects.visible_to(actor).filter(name=text.searchable(name))
+    model = visible.select_for_update(of=("self",), no_key=True).first()
     if model is None:
         raise ModelNotFound(name=name)
     return model
@@ -71,6 +73,11 @@ def version_of(model: Model, number: object) -> Version:
         raise VersionNotFound(name=model.name, version=number)
     version.model = model
     return version
+
+
+def moment(*held: Occupancy) -> datetime.datetime:
+    """Now, but not before any of `held` began: the clocks of two machines may differ, an interval never runs back."""
+    return max([timezone.now(), *(occupancy.started_at for occupancy in held)])
 
 
 def _same_revision(row: Model | Version, expected: int | None) -> None:
@@ -123,7 +130,8 @@ def create_model(actor: Actor, *, name: object, description: str = "", tags: Map
 
 
 def _name_is_free(actor: Actor, name: str) -> None:
-    taken = Model.objects.living().filter(workspace_id=actor.workspace_id, name__iexact=name).first()
+    here = Model.objects.living().filter(workspace_id=actor.workspace_id)
+    taken = here.alias(folded=Lower("name")).filter(folded=name.lower()).first()
     if taken and taken.name == name:
         raise ModelExists(name=name)
     if taken:
@@ -163,8 +171,9 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     for occupancy in held:
         raise StageInUse(name=model.name, version=occupancy.version.number, stage=occupancy.stage)
     now = timezone.now()
-    _close_promotions(actor, model, Promotion.objects.filter(model=model), why="the model was deleted")
-    Occupancy.objects.filter(model=model, ended_at__isnull=True).update(ended_at=now)
+    _supersede(actor, model, model.promotions.open(), why="the model was deleted")
+    now_held = Occupancy.objects.filter(model=model, ended_at__isnull=True)
+    now_held.update(ended_at=Greatest(now, F("started_at")))
     model.aliases.all().delete()
     model.versions.filter(deleted_at__isnull=True).update(deleted_at=now)
     model.deleted_at = now
@@ -203,7 +212,7 @@ class Registered:
 @dataclass(frozen=True)
 class _Bytes:
     manifest: Manifest | None = None
-    uploader_ids: frozenset[int] = field(default_factory=frozenset)
+    contributor_ids: frozenset[int] = field(default_factory=frozenset)
 
 
 @transaction.atomic
@@ -225,14 +234,24 @@ def register_version(
     model = locked_model(actor, name)
     require(actor, Action.REGISTER_VERSION, model)
     source = text.free_text("source", origin.source, limit=1000, lines=False, empty=False)
+    description = text.free_text("description", description, limit=DESCRIPTION_LIMIT)
+    run_link = text.free_text("run_link", run_link, limit=1000, lines=False)
+    run_ref = text.free_text("run_id", origin.run_ref, limit=64, lines=False)
+    tagged = _tags(tags)
+    frozen = _frozen(actor, origin)
+    if files_required and frozen.manifest is None:
+        raise NoFiles(origin=source)
     request = digest(
         {
             "source": source,
-            "run": origin.run_ref,
+            "path": origin.path,
+            "manifest": frozen.manifest.digest if frozen.manifest else None,
+            "copy_of": str(origin.copy_of.pk) if origin.copy_of else None,
+            "run": run_ref,
             "logged_model": str(origin.logged_model.pk) if origin.logged_model else None,
             "description": description,
             "run_link": run_link,
-            "tags": dict(tags or {}),
+            "tags": tagged,
             "user": actor.user_id,
             "token": str(actor.token_id),
         }
@@ -240,27 +259,26 @@ def register_version(
     if earlier := _repeated(actor, model, request):
         emit(actor, Verb.VERSION_REPEATED, model, subject=str(earlier), version=earlier.number)
         return Registered(earlier, True)
-    frozen = _frozen(actor, origin)
-    if files_required and frozen.manifest is None:
-        raise NoFiles(origin=source)
     model.last_version += 1
     version = Version.objects.create(
         model=model,
         number=model.last_version,
-        description=text.free_text("description", description, limit=DESCRIPTION_LIMIT),
+        description=description,
         source=source,
         manifest=frozen.manifest,
         run=origin.run,
-        run_ref=text.free_text("run_id", origin.run_ref, limit=64, lines=False),
-        run_link=text.free_text("run_link", run_link, limit=1000, lines=False),
+        run_ref=run_ref,
+        run_link=run_link,
         logged_model=origin.logged_model,
         registrar_id=actor.user_id,
         registrar_token=actor.token_id,
         request_digest=request,
     )
-    version.uploaders.set(frozen.uploader_ids)
-    VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in _tags(tags))
-    Occupancy.objects.create(model=model, version=version, stage=Stage.NONE, started_at=version.created_at)
+    version.contributors.set(frozen.contributor_ids)
+    VersionTag.objects.bulk_create(VersionTag(version=version, key=key, value=value) for key, value in tagged)
+    Occupancy.objects.create(
+        model=model, version=version, number=version.number, stage=Stage.NONE, started_at=version.created_at
+    )
     edited(model, "last_version", resolves_anew=True)
     emit(
         actor,
@@ -291,7 +309,9 @@ def _repeated(actor: Actor, model: Model, request: str) -> Version | None:
 
 def _frozen(actor: Actor, origin: Origin) -> _Bytes:
     if origin.copy_of:
-        return _Bytes(origin.copy_of.manifest, frozenset(origin.copy_of.uploaders.values_list("pk", flat=True)))
+        original = origin.copy_of
+        contributors = {original.registrar_id, *original.contributors.values_list("pk", flat=True)}
+        return _Bytes(original.manifest, frozenset(contributors))
     folder = origin.place.existing_folder(actor) if origin.place else None
     if folder is None:
         return _Bytes()
@@ -345,11 +365,13 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
         if version.registrar_id != actor.user_id:
             raise NotYourVersion
     _same_revision(version, expected)
-    if policy_for(Stage(version.stage)).exclusive:
-        raise StageInUse(name=model.name, version=version.number, stage=version.stage)
-    now = timezone.now()
-    _close_promotions(actor, model, Promotion.objects.filter(version=version), why="the version was deleted")
-    version.occupancies.filter(ended_at__isnull=True).update(ended_at=now)
+    held = version.occupancies.get(ended_at__isnull=True)
+    if held.exclusive:
+        raise StageInUse(name=model.name, version=version.number, stage=held.stage)
+    now = moment(held)
+    _supersede(actor, model, version.promotions.open(), why="the version was deleted")
+    held.ended_at = now
+    held.save(update_fields=["ended_at"])
     version.aliases.all().delete()
     version.deleted_at = now
     _version_edited(version, "deleted_at")
@@ -357,13 +379,10 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
     emit(actor, Verb.VERSION_DELETED, model, subject=str(version), version=version.number)
 
 
-def _close_promotions(actor: Actor, model: Model, promotions: Iterable[Promotion], *, why: str) -> None:
-    for promotion in [promotion for promotion in promotions if promotion.state == State.OPEN]:
-        promotion.state, promotion.reason = State.SUPERSEDED, why
-        promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
-        promotion.save(update_fields=["state", "reason", "decided_by", "decided_at"])
-        wake(promotion.id)
-        emit(actor, Verb.PROMOTION_SUPERSEDED, model, subject=str(promotion), promotion=str(promotion.id), reason=why)
+def _supersede(actor: Actor, model: Model, promotions: QuerySet[Promotion], *, why: str) -> None:
+    for promotion in promotions.select_related("version"):
+        promotion.model = model
+        close(actor, promotion, Act.SUPERSEDE, why)
 
 
 # --- Aliases ----------------------------------------------------------------------------------------------------------
@@ -390,8 +409,8 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
     """Take an alias away; AliasNotFound unless `missing_ok`."""
     model = locked_model(actor, name)
     require(actor, Action.SET_ALIAS, model)
-    model.versions.filter(aliases__name=alias).update(revision=F("revision") + 1)
-    removed, _ = model.aliases.filter(name=alias).delete()
+    model.versions.filter(aliases__name=text.searchable(alias)).update(revision=F("revision") + 1)
+    removed, _ = model.aliases.filter(name=text.searchable(alias)).delete()
     if not removed:
         if missing_ok:
             return

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Sequence
 
+import structlog
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, OperationalError, transaction
+from django.db.models import F
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Workspace
 from accounts.permissions import require
 from accounts.queries import system_actor
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
+from core.errors import Refusal
 from registry.errors import (
     AlreadyApproved,
     AlreadyThere,
@@ -24,6 +27,7 @@ from registry.errors import (
     NothingToArchive,
     NotYourPromotion,
     PromotionNotFound,
+    PromotionOverdue,
     ReasonMissing,
     ReviewNeeded,
     SelfApproval,
@@ -31,13 +35,16 @@ from registry.errors import (
 from registry.evidence import Evidence, gather
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Model, Occupancy, Promotion, Version
-from registry.outbox import emit
+from registry.outbox import emit, emit_promotion
 from registry.outlook import Outlook as Outlook
 from registry.outlook import excluded as excluded
 from registry.outlook import outlook as outlook
 from registry.policy import policy_for
-from registry.services.catalog import edited, locked_model, version_of
+from registry.services.catalog import edited, locked_model, moment, version_of
+from registry.services.closing import close
 from registry.wakeups import wake
+
+log = structlog.get_logger()
 
 COMMENT_LIMIT = 10_000
 
@@ -71,26 +78,30 @@ def transition(
     `archive_existing` archives the other versions in the stage. Raises NothingToArchive; and ReviewNeeded, after the
     promotion has been opened (or the open one found), naming what is missing and its page.
     """
-    promotion, version = _transition(actor, name, number, stage, comment, archive_existing)
-    if promotion is not None and promotion.state == State.OPEN:
-        missing = outlook(promotion).missing
-        raise ReviewNeeded(
-            name=promotion.model.name,
-            version=version.number,
-            stage=promotion.stage,
-            missing="; ".join(missing),
-            promotion=promotion.id,
-            page=settings.VOUCH_URL + promotion.page,
-            reasons=missing,
-            link=promotion.page,
-        )
+    version, review = _transition(actor, name, number, stage, comment, archive_existing)
+    if review:
+        raise review
     return version
 
 
-@transaction.atomic
+def _review_needed(promotion: Promotion, missing: Sequence[str]) -> ReviewNeeded:
+    return ReviewNeeded(
+        name=promotion.model.name,
+        version=promotion.version.number,
+        stage=promotion.stage,
+        missing="; ".join(missing),
+        promotion=promotion.id,
+        page=settings.VOUCH_URL + promotion.page,
+        reasons=missing,
+        link=promotion.page,
+    )
+
+
+# Durable: the refusal names a promotion, which must not be rolled back by a transaction around this one.
+@transaction.atomic(durable=True)
 def _transition(
     actor: Actor, name: object, number: object, stage: object, comment: str, archive_existing: bool
-) -> tuple[Promotion | None, Version]:
+) -> tuple[Version, ReviewNeeded | None]:
     model = locked_model(actor, name)
     version = version_of(model, number)
     require(actor, Action.REQUEST_PROMOTION, model)
@@ -98,12 +109,14 @@ def _transition(
     if archive_existing and target in (Stage.NONE, Stage.ARCHIVED):
         raise NothingToArchive(stage=target)
     if version.stage == target:
-        return None, version
+        return version, None
     promotion = _open(actor, model, version, target, comment=comment, archive_existing=archive_existing)
     promotion = _settle(actor, promotion)
     if promotion.state == State.OPEN and promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, model.id):
         promotion = _carry_out(actor, promotion, gather(promotion), bypass=True, reason=comment)
-    return promotion, version_of(model, number)
+    if promotion.state == State.OPEN:
+        return version, _review_needed(promotion, outlook(promotion).missing)
+    return version_of(model, number), None
 
 
 @transaction.atomic
@@ -112,16 +125,10 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     promotion = _locked(actor, promotion_id)
     require(actor, Action.BYPASS_POLICY, promotion.model)
     after(State(promotion.state), Act.CARRY_OUT)
+    _in_time(promotion)
     reason = _reason("reason", reason)
     if not promotion.terms.bypass:
-        raise ReviewNeeded(
-            name=promotion.model.name,
-            version=promotion.version.number,
-            stage=promotion.stage,
-            missing="the policy forbids a bypass; " + "; ".join(outlook(promotion).missing),
-            promotion=promotion.id,
-            page=settings.VOUCH_URL + promotion.page,
-        )
+        raise _review_needed(promotion, ("the policy forbids a bypass", *outlook(promotion).missing))
     return _carry_out(actor, promotion, gather(promotion), bypass=True, reason=reason)
 
 
@@ -134,6 +141,7 @@ def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: st
     promotion = _locked(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.APPROVE)
+    _in_time(promotion)
     if why := excluded(promotion).get(actor.user_id):
         raise SelfApproval(why=why)
     now = gather(promotion)
@@ -148,7 +156,7 @@ def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: st
         comment=text.free_text("comment", comment, limit=COMMENT_LIMIT),
         token_id=actor.token_id,
     )
-    _emit(actor, Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
+    emit_promotion(actor, Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
     return _settle(actor, promotion)
 
 
@@ -157,10 +165,10 @@ def reject(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     """End a promotion with a reason."""
     promotion = _locked(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
-    state = after(State(promotion.state), Act.REJECT)
+    after(State(promotion.state), Act.REJECT)
     if why := excluded(promotion).get(actor.user_id):
         raise SelfApproval(why=f"{why}; withdraw it instead")
-    return _close(actor, promotion, state, Verb.PROMOTION_REJECTED, _reason("reason", reason))
+    return close(actor, promotion, Act.REJECT, _reason("reason", reason))
 
 
 @transaction.atomic
@@ -168,27 +176,38 @@ def withdraw(actor: Actor, promotion_id: uuid.UUID, *, reason: str = "") -> Prom
     """Take a promotion back: the one who asked for it may, or a maintainer."""
     promotion = _locked(actor, promotion_id)
     require(actor, Action.WITHDRAW_PROMOTION, promotion.model)
-    state = after(State(promotion.state), Act.WITHDRAW)
+    after(State(promotion.state), Act.WITHDRAW)
     if promotion.requester_id != actor.user_id and not actor.may(Action.DELETE_VERSION, promotion.model.id):
         raise NotYourPromotion
     reason = text.free_text("reason", reason, limit=COMMENT_LIMIT)
-    return _close(actor, promotion, state, Verb.PROMOTION_WITHDRAWN, reason)
+    return close(actor, promotion, Act.WITHDRAW, reason)
+
+
+_EXPIRED_AT_ONCE = 500
 
 
 def expire_due(now: datetime.datetime) -> int:
-    """Close the open promotions whose lifetime is over; returns how many. Each in a transaction of its own."""
-    due = Promotion.objects.open().filter(expires_at__lte=now).values_list("pk", "model__workspace_id")
-    return sum(_expire(promotion_id, Workspace.objects.get(pk=workspace_id), now) for promotion_id, workspace_id in due)
+    """Close open promotions whose lifetime is over, the oldest first; returns how many. A transaction each."""
+    due = Promotion.objects.open().filter(expires_at__lte=now).select_related("model__workspace").order_by("expires_at")
+    closed = 0
+    for promotion in due[:_EXPIRED_AT_ONCE]:
+        try:
+            closed += _expire(system_actor(promotion.model.workspace), promotion.pk, now)
+        except (Refusal, OperationalError):  # it is gone, or busy; the next sweep looks again
+            log.warning("promotion not expired yet", promotion=str(promotion.pk), exc_info=True)
+    return closed
 
 
 @transaction.atomic
-def _expire(promotion_id: uuid.UUID, workspace: Workspace, now: datetime.datetime) -> bool:
-    actor = system_actor(workspace)
+def _expire(actor: Actor, promotion_id: uuid.UUID, now: datetime.datetime) -> bool:
     promotion = _locked(actor, promotion_id)
     if promotion.state != State.OPEN or promotion.expires_at > now:
         return False
-    _close(actor, promotion, after(State.OPEN, Act.EXPIRE), Verb.PROMOTION_EXPIRED, "nobody decided in time")
+    close(actor, promotion, Act.EXPIRE, _OVERDUE)
     return True
+
+
+_OVERDUE = "nobody decided in time"
 
 
 # --- The steps --------------------------------------------------------------------------------------------------------
@@ -205,10 +224,20 @@ def _locked(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     return promotion
 
 
+def _in_time(promotion: Promotion) -> None:
+    """Refuse what the sweep is about to close: it may be late, a decision must not be."""
+    if promotion.expires_at <= timezone.now():
+        raise PromotionOverdue(at=f"{promotion.expires_at:%Y-%m-%d %H:%M} UTC")
+
+
 def _open(
     actor: Actor, model: Model, version: Version, target: Stage, *, comment: str, archive_existing: bool = False
 ) -> Promotion:
     promotion = Promotion.objects.open().filter(version=version, stage=target).first()
+    if promotion and promotion.expires_at <= timezone.now():
+        promotion.model, promotion.version = model, version
+        close(actor, promotion, Act.EXPIRE, _OVERDUE)
+        promotion = None
     if promotion is None:
         terms = policy_for(target)
         promotion = Promotion.objects.create(
@@ -224,8 +253,10 @@ def _open(
             expires_at=timezone.now() + terms.lifetime,
         )
         promotion.opened_now = True
-        _emit(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment)
+        promotion.model, promotion.version = model, version
+        emit_promotion(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment)
     promotion.model, promotion.version = model, version
+    promotion.askers.add(actor.user_id)  # whoever finds the open one asks for it as well, so he cannot vouch for it
     return promotion
 
 
@@ -238,15 +269,20 @@ def _settle(actor: Actor, promotion: Promotion) -> Promotion:
 def _carry_out(
     actor: Actor, promotion: Promotion, evidence: Evidence, *, bypass: bool = False, reason: str = ""
 ) -> Promotion:
-    now, terms, model = timezone.now(), promotion.terms, promotion.model
+    terms, model = promotion.terms, promotion.model
+    leaving = _leaving(promotion)
+    now = moment(*leaving)
     promotion.state = after(State(promotion.state), Act.CARRY_OUT)
     promotion.decided_by_id, promotion.decided_at = actor.user_id, now
     promotion.bypass, promotion.reason = bypass, text.free_text("reason", reason, limit=COMMENT_LIMIT)
     promotion.decided_evidence = evidence.digest
-    archived = _vacate(promotion, now) if terms.exclusive or promotion.archive_existing else []
-    came_from = _move(promotion, promotion.version, Stage(promotion.stage), now, exclusive=terms.exclusive)
+    candidate, incumbents = leaving[0], leaving[1:]
+    for incumbent in incumbents:
+        _move(promotion, incumbent, Stage.ARCHIVED, now, exclusive=False)
+    _move(promotion, candidate, promotion.target, now, exclusive=terms.exclusive)
     edited(model, resolves_anew=True)
-    entry = _emit(
+    archived = sorted(incumbent.number for incumbent in incumbents)
+    entry = emit_promotion(
         actor,
         Verb.PROMOTION_BYPASSED if bypass else Verb.PROMOTION_PROMOTED,
         promotion,
@@ -255,35 +291,34 @@ def _carry_out(
         previous=archived,
         reason=reason,
     )
-    promotion.entry_hash = entry
+    promotion.entry_hash = entry.hash
     promotion.save()
     wake(promotion.id)
     for number in archived:
         _tell(actor, promotion, number, promotion.stage, Stage.ARCHIVED)
-    _tell(actor, promotion, promotion.version.number, came_from, promotion.stage)
+    _tell(actor, promotion, promotion.version.number, candidate.stage, promotion.stage)
     return promotion
 
 
-def _vacate(promotion: Promotion, now: datetime.datetime) -> list[int]:
-    """Archive the other occupants of the stage; returns their numbers."""
-    others = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage, ended_at__isnull=True)
-    numbers = []
-    for occupancy in others.exclude(version_id=promotion.version_id).select_related("version"):
-        _move(promotion, occupancy.version, Stage.ARCHIVED, now, exclusive=False)
-        numbers.append(occupancy.version.number)
-    return sorted(numbers)
+def _leaving(promotion: Promotion) -> list[Occupancy]:
+    """The open occupancies that end: the candidate's first, then those of the versions to archive."""
+    now_held = Occupancy.objects.filter(model_id=promotion.model_id, ended_at__isnull=True).select_related("version")
+    candidate = now_held.get(version_id=promotion.version_id)
+    if not (promotion.terms.exclusive or promotion.archive_existing):
+        return [candidate]
+    return [candidate, *now_held.filter(stage=promotion.stage).exclude(version_id=promotion.version_id)]
 
 
-def _move(promotion: Promotion, version: Version, stage: Stage, now: datetime.datetime, *, exclusive: bool) -> str:
-    """Close the version's open occupancy and open the next; returns the stage that it left."""
-    left = Occupancy.objects.get(version=version, ended_at__isnull=True)
+def _move(promotion: Promotion, left: Occupancy, stage: Stage, now: datetime.datetime, *, exclusive: bool) -> None:
+    """Close a version's open occupancy and open its next."""
     left.ended_at = now
     left.save(update_fields=["ended_at"])
     try:
         with transaction.atomic():
             Occupancy.objects.create(
                 model_id=promotion.model_id,
-                version=version,
+                version_id=left.version_id,
+                number=left.number,
                 stage=stage,
                 exclusive=exclusive,
                 started_at=now,
@@ -291,39 +326,13 @@ def _move(promotion: Promotion, version: Version, stage: Stage, now: datetime.da
             )
     except IntegrityError:
         raise ExclusiveStageTaken(stage=stage) from None
-    version.updated_at = now
-    version.revision += 1
-    version.save(update_fields=["updated_at", "revision"])
-    return left.stage
-
-
-def _close(actor: Actor, promotion: Promotion, state: State, verb: Verb, reason: str) -> Promotion:
-    promotion.state, promotion.reason = state, reason
-    promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
-    promotion.entry_hash = _emit(actor, verb, promotion, reason=reason)
-    promotion.save(update_fields=["state", "reason", "decided_by", "decided_at", "entry_hash"])
-    wake(promotion.id)
-    return promotion
+    Version.objects.filter(pk=left.version_id).update(updated_at=now, revision=F("revision") + 1)
 
 
 def _reason(field: str, value: str) -> str:
     if not text.free_text(field, value, limit=COMMENT_LIMIT).strip():
         raise ReasonMissing(field=field)
     return value
-
-
-def _emit(actor: Actor, verb: Verb, promotion: Promotion, **data: object) -> str:
-    """Emit an event about the promotion; returns the hash of its audit entry."""
-    return emit(
-        actor,
-        verb,
-        promotion.model,
-        subject=f"{promotion.model.name} v{promotion.version.number} to {promotion.stage}",
-        promotion=str(promotion.id),
-        version=promotion.version.number,
-        stage=promotion.stage,
-        **data,
-    ).hash
 
 
 def _tell(actor: Actor, promotion: Promotion, number: int, left: str, entered: str) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from accounts.actor import Actor
-from accounts.models import Grant, User
-from accounts.permissions import RoleMissing
-from accounts.queries import holders, session_actor
+from accounts.models import Grant, User, UserKind
+from accounts.permissions import BeyondToken, OutsideToken, RoleMissing
+from accounts.queries import holders, session_actor, system_actor
 from accounts.roles import NEEDS, Action, Role, Scope
 from accounts.services import people
 from registry.models import Model
@@ -59,9 +59,10 @@ def test_a_token_bound_to_names_sees_only_those(requester: Actor) -> None:
     assert [model.name for model in Model.objects.visible_to(dotted)] == ["churn.us"]
 
 
-def test_a_token_without_the_scope_read_sees_nothing(requester: Actor) -> None:
+def test_every_scope_brings_read_but_that_of_webhooks(requester: Actor) -> None:
     make.model(requester)
-    assert not Model.objects.visible_to(make.by_token(requester, Scope.REGISTER)).exists()
+    assert Model.objects.visible_to(make.by_token(requester, Scope.REGISTER)).exists()
+    assert not Model.objects.visible_to(make.by_token(requester, Scope.WEBHOOK)).exists()
 
 
 def test_a_maintainer_gives_roles_but_not_that_of_administrator(maintainer: Actor, viewer: Actor) -> None:
@@ -111,3 +112,68 @@ def test_short_and_common_passwords_are_refused(administrator: Actor) -> None:
 def test_only_administrators_make_users(maintainer: Actor) -> None:
     with pytest.raises(RoleMissing, match="administrator"):
         people.create_user(maintainer, username="new")
+
+
+def test_a_maintainer_cannot_join_a_team_of_administrators(administrator: Actor, maintainer: Actor) -> None:
+    team = people.set_team(administrator, name="operations", usernames=[])
+    people.give(administrator, Role.ADMINISTRATOR, team=team)
+    with pytest.raises(people.OnlyAdministratorsGrantThat):
+        people.set_team(maintainer, name="operations", usernames=["maintainer"])
+    assert not team.members.exists()
+
+
+def test_a_team_of_another_workspace_is_given_nothing(administrator: Actor, outsider: Actor) -> None:
+    foreign = people.set_team(outsider, name="foreign", usernames=["outsider"])
+    with pytest.raises(people.TeamNotFound):
+        people.give(administrator, Role.VIEWER, team=foreign)
+
+
+def test_an_administrator_changes_no_account_that_reaches_beyond_his_workspace(
+    administrator: Actor, outsider: Actor
+) -> None:
+    make.actor("both", Role.VIEWER)
+    make.actor("both", Role.VIEWER, slug="elsewhere")
+    for change in (
+        lambda name: people.set_password(administrator, name, "a quite long password"),
+        lambda name: people.set_active(administrator, name, False),
+    ):
+        with pytest.raises(people.BelongsElsewhereToo):
+            change("both")
+        with pytest.raises(people.UserNotFound):
+            change("outsider")
+        with pytest.raises(people.UserNotFound):
+            change("vouch")
+
+
+def test_a_password_is_for_people_and_never_set_by_a_token(administrator: Actor, requester: Actor) -> None:
+    with pytest.raises(people.NotByToken):
+        people.set_password(make.by_token(requester), "requester", "a quite long password")
+    people.create_user(administrator, username="robot", kind=UserKind.SERVICE)
+    with pytest.raises(people.PeopleOnly):
+        people.set_password(administrator, "robot", "a quite long password")
+    people.set_password(requester, "requester", "a quite long password")
+    assert User.objects.get(username="requester").check_password("a quite long password")
+
+
+def test_whoever_makes_a_service_account_answers_for_it(administrator: Actor) -> None:
+    robot = people.create_user(administrator, username="robot", kind=UserKind.SERVICE)
+    assert robot.responsible_id == administrator.user_id
+
+
+def test_only_the_command_line_makes_an_administrator_of_everything(administrator: Actor) -> None:
+    with pytest.raises(people.OperatorsOnly):
+        people.make_operator(administrator, "administrator")
+    people.make_operator(system_actor(make.workspace()), "administrator")
+    assert User.objects.get(username="administrator").is_superuser
+
+
+def test_a_pattern_is_matched_without_backtracking(requester: Actor) -> None:
+    bound = make.by_token(requester, model_glob="*a" * 60 + "b")
+    with pytest.raises(OutsideToken):
+        make.model(bound, "a" * 200)
+
+
+def test_a_token_bound_to_names_changes_nothing_of_the_workspace(administrator: Actor) -> None:
+    bound = make.by_token(administrator, model_glob="fraud-*")
+    with pytest.raises(BeyondToken):
+        people.set_team(bound, name="team", usernames=[])

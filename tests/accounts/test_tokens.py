@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import Any
 
 import pytest
 import time_machine
@@ -12,13 +13,15 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry, Token
+from accounts.models import AuditEntry, Token, User, UserKind
 from accounts.roles import Role, Scope
 from accounts.services import people, tokens
 from core.errors import Denied
 from tests import make
 
 pytestmark = pytest.mark.django_db
+
+ROBOT: dict[str, Any] = {"username": "robot", "kind": UserKind.SERVICE}
 
 
 def authenticate(plain: str, address: str | None = "192.0.2.7") -> Actor:
@@ -95,14 +98,23 @@ def test_a_token_lives_from_a_day_to_a_year(requester: Actor, days: int) -> None
 
 
 def test_a_token_cannot_make_one_with_more_scopes(requester: Actor) -> None:
-    by_token = authenticate(make.token(requester, Scope.READ, Scope.REGISTER))
+    by_token = authenticate(make.token(requester, Scope.ADMIN, Scope.REGISTER))
     with pytest.raises(tokens.BadScope):
         tokens.create(by_token, name="x", scopes=["review"])
 
 
+def test_a_token_without_the_scope_admin_cannot_renew_itself(requester: Actor) -> None:
+    by_token = authenticate(make.token(requester, Scope.READ, Scope.REGISTER))
+    with pytest.raises(tokens.NotByToken):
+        tokens.create(by_token, name="x", scopes=["read"])
+
+
 def test_a_token_bound_to_models_only_makes_tokens_bound_to_them(requester: Actor) -> None:
     by_token = authenticate(make.token(requester, model_glob="churn-*"))
-    assert tokens.create(by_token, name="x", scopes=["read"], model_glob="*").token.model_glob == "churn-*"
+    assert tokens.create(by_token, name="x", scopes=["read"]).token.model_glob == "churn-*"
+    for other in ("*", "churn-eu"):
+        with pytest.raises(tokens.BadGlob):
+            tokens.create(by_token, name="x", scopes=["read"], model_glob=other)
 
 
 def test_the_last_use_is_written_at_most_once_a_minute(requester: Actor) -> None:
@@ -142,8 +154,12 @@ def test_nobody_revokes_anothers_token_but_an_administrator(
     assert tokens.revoke(administrator, issued.token.pk).revoked_at
 
 
-def test_only_an_administrator_makes_tokens_for_others(requester: Actor, maintainer: Actor) -> None:
-    from accounts.models import User
-
+def test_tokens_for_others_are_for_service_accounts_and_by_administrators(
+    requester: Actor, maintainer: Actor, administrator: Actor
+) -> None:
+    person, robot = User.objects.get(username="requester"), people.create_user(administrator, **ROBOT)
     with pytest.raises(Denied):
-        tokens.create(maintainer, name="x", owner=User.objects.get(username="requester"))
+        tokens.create(maintainer, name="x", owner=robot)
+    with pytest.raises(tokens.NotForAnotherPerson):
+        tokens.create(administrator, name="x", owner=person)
+    assert tokens.create(administrator, name="x", owner=robot).token.created_by_id == administrator.user_id

@@ -164,3 +164,22 @@ def test_a_logged_models_name_holds_no_separators(requester: Actor, run: Run, na
 def test_control_characters_in_text_are_refused_by_name(requester: Actor, run: Run) -> None:
     with pytest.raises(BadCharacter, match=r"U\+0000"):
         runs.log(requester, run.pk, tags={"note": "a\x00b"})
+
+
+def test_a_models_metric_is_its_latest_and_many_take_few_queries(requester: Actor, run: Run) -> None:
+    made = logged_models.create(requester, run.experiment, name="m", params={}, tags={})
+
+    def points(many: int) -> list[Point]:
+        return [Point(f"m{n}", n, 1, 0, made.pk.hex, "train", "abc") for n in range(many)]
+
+    with CaptureQueriesContext(connection) as captured:
+        runs.log(requester, run.pk, metrics=points(500))
+    assert len(captured) <= 12
+    runs.log(requester, run.pk, metrics=[Point("loss", 0.1, 5, 10, made.pk.hex)])
+    runs.log(requester, run.pk, metrics=[Point("loss", 0.9, 9, 1, made.pk.hex)])
+    assert made.metrics.get(key="loss").step == 10
+
+
+def test_a_number_beyond_all_measure_is_refused(requester: Actor, run: Run) -> None:
+    with pytest.raises(runs.BadNumber):
+        runs.log(requester, run.pk, metrics=[Point("loss", 10**400, 1)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from typing import Any
 
 import pytest
 import time_machine
@@ -11,15 +12,19 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry, Workspace
+from accounts.models import AuditEntry, User, Workspace
 from accounts.permissions import OutsideToken, RoleMissing, ScopeMissing
+from accounts.queries import session_actor
 from accounts.roles import Role, Scope
+from accounts.services import people
 from core.errors import Invalid
-from core.text import BadName
+from core.text import BadCharacter, BadName
+from lineage.services import artifacts, experiments, runs
+from lineage.services.artifacts import Place
 from registry import errors
 from registry.lifecycle import Stage
 from registry.models import Delivery, Model, Version, Webhook
-from registry.queries import find_model, find_version, latest_in_stages, resolve, version_at_alias, versions
+from registry.queries import find_model, find_version, newest_in_stages, resolve, version_at_alias, versions
 from registry.references import Reference, parse
 from registry.services import catalog, promotions
 from registry.services.catalog import Origin
@@ -126,7 +131,7 @@ def test_a_copy_has_the_files_and_the_uploaders_of_its_original(churn: Model, re
     origin = Origin(source="models:/churn/1", copy_of=original)
     copy = catalog.register_version(requester, "churn-prod", origin).version
     assert copy.manifest_id == original.manifest_id
-    assert list(copy.uploaders.values_list("pk", flat=True)) == [requester.user_id]
+    assert list(copy.contributors.values_list("pk", flat=True)) == [requester.user_id]
 
 
 @pytest.mark.parametrize(
@@ -224,7 +229,7 @@ def test_what_does_not_resolve_says_why(churn: Model, requester: Actor, uri: str
 
 def test_resolving_needs_the_scope_read_and_a_name_in_reach(churn: Model, requester: Actor) -> None:
     make.version(requester)
-    for blind in (make.by_token(requester, Scope.REGISTER), make.by_token(requester, model_glob="fraud*")):
+    for blind in (make.by_token(requester, Scope.WEBHOOK), make.by_token(requester, model_glob="fraud*")):
         with pytest.raises(errors.ModelNotFound):
             resolve(blind, parse("models:/churn/1"))
 
@@ -308,7 +313,7 @@ def test_the_latest_of_each_stage_is_the_highest_number(churn: Model, requester:
         make.version(requester)
     for number in (1, 2):
         promotions.request(requester, "churn", number, "Staging")
-    found = latest_in_stages(requester, churn, list(Stage))
+    found = newest_in_stages(requester, "churn", list(Stage))
     assert {version.stage: version.number for version in found} == {"Staging": 2, "None": 3}
 
 
@@ -328,12 +333,50 @@ def test_events_are_owed_to_the_webhooks_that_listen(churn: Model, requester: Ac
 
 
 def test_a_role_for_one_model_does_for_its_versions(churn: Model, requester: Actor, administrator: Actor) -> None:
-    from accounts.models import User
-    from accounts.queries import session_actor
-    from accounts.services import people
-
     make.version(requester)
     make.actor("guest")
     guest = User.objects.get(username="guest")
     people.give(administrator, Role.VIEWER, user=guest, model_id=churn.pk)
     assert resolve(session_actor(guest, make.workspace()), parse("models:/churn/1")).version == 1
+
+
+def test_registering_again_after_the_files_came_makes_a_version_with_them(churn: Model, requester: Actor) -> None:
+    run = runs.create(requester, experiments.default(requester), tags={})
+    origin = Origin(source="runs:/x/model", place=Place(run=run), path="model", run=run, run_ref=run.pk.hex)
+    early = catalog.register_version(requester, "churn", origin).version
+    artifacts.upload(requester, Place(run=run), "model/MLmodel", [b"now"])
+    late = catalog.register_version(requester, "churn", origin)
+    assert (early.manifest, late.repeated, late.version.number) == (None, False, 2)
+    assert late.version.manifest
+
+
+@pytest.mark.parametrize("name", ["a\x00b", "\ud800", 5, None, "a" * 10_000])
+def test_what_no_name_can_be_is_simply_not_found(churn: Model, requester: Actor, name: object) -> None:
+    make.version(requester)
+    for look in (
+        lambda: find_model(requester, name),
+        lambda: catalog.locked_model(requester, name),
+        lambda: find_version(requester, name, 1),
+        lambda: newest_in_stages(requester, str(name), list(Stage)),
+    ):
+        with pytest.raises(errors.ModelNotFound):
+            look()
+    for look in (
+        lambda: version_at_alias(requester, "churn", str(name)),
+        lambda: catalog.remove_alias(requester, "churn", str(name)),
+    ):
+        with pytest.raises(errors.AliasNotFound):
+            look()
+
+
+@pytest.mark.parametrize("fields", [{"description": "\ud800"}, {"run_link": "a\x00"}, {"tags": {"k": "\ud800"}}])
+def test_text_that_cannot_be_stored_is_refused_by_name(churn: Model, requester: Actor, fields: dict[str, Any]) -> None:
+    with pytest.raises(BadCharacter):
+        catalog.register_version(requester, "churn", ELSEWHERE, **fields)
+
+
+def test_who_may_fill_one_model_only_may_upload_for_it(churn: Model, requester: Actor, administrator: Actor) -> None:
+    make.actor("guest")
+    guest = User.objects.get(username="guest")
+    people.give(administrator, Role.CONTRIBUTOR, user=guest, model_id=churn.pk)
+    assert make.version(session_actor(guest, make.workspace())).number == 1

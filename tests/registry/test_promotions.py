@@ -6,19 +6,22 @@ import datetime
 
 import pytest
 import time_machine
+from django.db.models import F
 from django.utils import timezone
 
 from accounts import audit
 from accounts.actor import Actor
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User, UserKind
+from accounts.queries import session_actor
 from accounts.roles import Role
-from accounts.services import people
+from accounts.services import people, tokens
 from registry import errors
 from registry.lifecycle import Stage, State
 from registry.models import Occupancy, Promotion
 from registry.queries import find_version, resolve
 from registry.references import parse
 from registry.services import catalog, promotions
+from registry.services.catalog import Origin
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -101,15 +104,92 @@ def test_the_registrar_cannot_approve_what_somebody_else_asked_for(requester: Ac
         promotions.approve(both, promotion.pk, evidence=make.evidence(promotion))
 
 
-def test_who_answers_for_the_account_that_registered_cannot_approve(requester: Actor, reviewer: Actor) -> None:
-    from accounts.models import User
+def robot_of(person: Actor, administrator: Actor, name: str) -> Actor:
+    """A service account that `person` answers for, contributor and reviewer."""
+    user = people.create_user(
+        administrator, username=name, kind=UserKind.SERVICE, responsible=User.objects.get(pk=person.user_id)
+    )
+    for role in (Role.CONTRIBUTOR, Role.REVIEWER):
+        people.give(administrator, role, user=user)
+    return session_actor(user, make.workspace())
 
-    User.objects.filter(pk=requester.user_id).update(responsible_id=reviewer.user_id)
+
+def refused_as_own(actor: Actor, promotion: Promotion, why: str) -> None:
+    with pytest.raises(errors.SelfApproval, match=why):
+        promotions.approve(actor, promotion.pk, evidence=make.evidence(promotion))
+
+
+def test_nobody_approves_his_own_work_under_another_account(administrator: Actor) -> None:
+    alice = make.actor("alice", Role.CONTRIBUTOR, Role.REVIEWER)
+    first, second = (robot_of(alice, administrator, name) for name in ("first-robot", "second-robot"))
+    make.model(alice)
+    for requester, others in ((alice, (first, second)), (first, (alice, second))):
+        version = make.version(requester)
+        promotion = promotions.request(requester, "churn", version.number, "Production")
+        for other in others:
+            refused_as_own(other, promotion, "answer for")
+
+
+def test_two_accounts_of_one_person_count_once(requester: Actor, reviewer: Actor, administrator: Actor) -> None:
     make.model(requester)
     make.version(requester)
     promotion = promotions.request(requester, "churn", 1, "Production")
-    with pytest.raises(errors.SelfApproval, match="you answer for"):
-        promotions.approve(reviewer, promotion.pk, evidence=make.evidence(promotion))
+    Promotion.objects.update(policy={**promotion.policy, "approvals": 2})
+    robot = robot_of(reviewer, administrator, "robot")
+    for voter in (reviewer, robot):
+        promotion = promotions.approve(voter, promotion.pk, evidence=make.evidence(promotion))
+    assert promotion.state == State.OPEN
+
+
+def test_who_made_the_token_that_asked_cannot_approve(administrator: Actor, requester: Actor) -> None:
+    make.model(requester)
+    make.version(requester)
+    robot = people.create_user(
+        administrator, username="robot", kind=UserKind.SERVICE, responsible=User.objects.get(pk=requester.user_id)
+    )
+    people.give(administrator, Role.CONTRIBUTOR, user=robot)
+    plain = tokens.create(administrator, name="x", owner=robot).plain
+    by_robot = tokens.authenticate(plain, address=None, request_id="")
+    promotion = promotions.request(by_robot, "churn", 1, "Production")
+    refused_as_own(administrator, promotion, "made the token")
+
+
+def test_who_asks_for_what_is_asked_already_cannot_approve_it_either(
+    churn: None, requester: Actor, maintainer: Actor
+) -> None:
+    promotion = promotions.request(requester, "churn", 1, "Production")
+    promotions.request(maintainer, "churn", 1, "Production")
+    refused_as_own(maintainer, promotion, "asked for it too")
+
+
+def test_who_registered_the_original_cannot_approve_its_copy(requester: Actor, maintainer: Actor) -> None:
+    make.model(requester)
+    make.model(requester, "copies")
+    original = make.version(maintainer)
+    catalog.register_version(requester, "copies", Origin(source="models:/churn/1", copy_of=original))
+    promotion = promotions.request(requester, "copies", 1, "Production")
+    refused_as_own(maintainer, promotion, "copy of")
+
+
+def test_an_overdue_promotion_is_neither_approved_nor_found_again(
+    churn: None, requester: Actor, reviewer: Actor
+) -> None:
+    overdue = promotions.request(requester, "churn", 1, "Production")
+    Promotion.objects.update(expires_at=timezone.now())
+    with pytest.raises(errors.PromotionOverdue):
+        promotions.approve(reviewer, overdue.pk, evidence=make.evidence(overdue))
+    fresh = promotions.request(requester, "churn", 1, "Production")
+    overdue.refresh_from_db()
+    assert (overdue.state, fresh.state, fresh.pk != overdue.pk) == (State.EXPIRED, State.OPEN, True)
+
+
+def test_a_clock_that_is_behind_makes_no_interval_run_back(churn: None, administrator: Actor, requester: Actor) -> None:
+    promotions.request(requester, "churn", 1, "Staging")
+    with time_machine.travel(timezone.now() - datetime.timedelta(minutes=5)):
+        promotions.transition(administrator, "churn", 1, "Production")
+        catalog.delete_version(requester, "churn", 2)
+    assert not Occupancy.objects.filter(ended_at__lt=F("started_at")).exists()
+    assert stage_of(requester, 1) == Stage.PRODUCTION
 
 
 def test_an_approval_of_other_evidence_is_refused(churn: None, requester: Actor, reviewer: Actor) -> None:

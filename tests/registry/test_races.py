@@ -205,7 +205,12 @@ def test_32_clients_create_the_model_of_one_name_and_one_succeeds(requester: Act
 
 def occupy(version: Version, stage: Stage, *, exclusive: bool = False) -> Occupancy:
     return Occupancy.objects.create(
-        model=version.model, version=version, stage=stage, exclusive=exclusive, started_at=timezone.now()
+        model=version.model,
+        version=version,
+        number=version.number,
+        stage=stage,
+        exclusive=exclusive,
+        started_at=timezone.now(),
     )
 
 

@@ -8,8 +8,8 @@ from django.http import HttpRequest, JsonResponse
 
 from accounts.services.tokens import BadToken, TokenExpired
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
+from lineage.errors import RunDeleted
 from lineage.services.experiments import ExperimentDeleted, ExperimentExists
-from lineage.services.runs import RunDeleted
 from registry.errors import AliasNotFound, ModelExists
 from web.auth import NoToken
 

@@ -17,6 +17,7 @@ from accounts.models import User
 from accounts.queries import WorkspaceNotFound
 from accounts.roles import Action
 from accounts.services import sign_in as sign_ins
+from accounts.services.people import PeopleOnly
 from web.auth import address_of
 from web.ui import errors, throttle
 from web.ui.desk import PageRequest, signed_in
@@ -85,7 +86,7 @@ def _try(request: HttpRequest) -> HttpResponse:
         return _form(request, error=_WRONG, status=403)
     try:
         actor = sign_ins.begin(user, address=address, request_id=getattr(request, "request_id", ""))
-    except sign_ins.PeopleOnly:
+    except PeopleOnly:
         return _form(request, error=_WRONG, status=403)
     throttle.forget(username, address)
     login(request, user)  # under a new session key

@@ -70,5 +70,7 @@ def _account(
     else:
         user = people.create_user(operator, username=name, kind=kind, password=password)
     people.give(operator, role, user=user)
+    if role == Role.ADMINISTRATOR:
+        people.make_operator(operator, name)
     owner = session_actor(user, people.default_workspace())
     return {"password": password, "token": tokens.create(owner, name="first start", scopes=scopes).plain}

@@ -1,6 +1,6 @@
 """What the stock client does in a day, but for promotion; run by `test_clients` under each release of it.
 
-    both_clients.py NAME   with MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set; exits with a trace when it fails.
+both_clients.py NAME   with MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set; exits with a trace when it fails.
 """
 
 import math

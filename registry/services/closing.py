@@ -1,0 +1,29 @@
+"""How an open promotion ends without being carried out: one function for whoever ends it."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from accounts.verbs import Verb
+from registry.lifecycle import Act, State, after
+from registry.models import Promotion
+from registry.outbox import emit_promotion
+from registry.wakeups import wake
+
+_TOLD_AS = {
+    Act.REJECT: Verb.PROMOTION_REJECTED,
+    Act.WITHDRAW: Verb.PROMOTION_WITHDRAWN,
+    Act.SUPERSEDE: Verb.PROMOTION_SUPERSEDED,
+    Act.EXPIRE: Verb.PROMOTION_EXPIRED,
+}
+
+
+def close(actor: Actor, promotion: Promotion, act: Act, reason: str) -> Promotion:
+    """End `promotion`, whose model is locked, by `act`; PromotionClosed when it is not open any more."""
+    promotion.state, promotion.reason = after(State(promotion.state), act), reason
+    promotion.decided_by_id, promotion.decided_at = actor.user_id, timezone.now()
+    promotion.entry_hash = emit_promotion(actor, _TOLD_AS[act], promotion, reason=reason).hash
+    promotion.save(update_fields=["state", "reason", "decided_by", "decided_at", "entry_hash"])
+    wake(promotion.id)
+    return promotion
