@@ -15,10 +15,11 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Token
-from accounts.roles import Scope
-from accounts.services import tokens
-from registry.models import Model
+from accounts.models import Token, User
+from accounts.queries import session_actor, system_actor
+from accounts.roles import Role, Scope
+from accounts.services import people, tokens
+from registry.models import Model, Version
 from tests import make
 from tests.web.mlflow.conftest import Door
 from web.mlflow.urls import urlpatterns
@@ -107,6 +108,40 @@ def test_what_others_own_is_not_there(ci: Door, stranger: Door) -> None:
     assert ci.get(f"mlflow-artifacts/artifacts/{place}/MLmodel").status == 200
     assert stranger.get(f"mlflow-artifacts/artifacts/{place}/MLmodel").status == 404
     assert stranger.get("mlflow-artifacts/artifacts", path=place).body == {}
+
+
+def reads_of(name: str, version_id: str) -> list[tuple[str, dict[str, str]]]:
+    """Every read on the way of a model that is loaded."""
+    return [
+        ("mlflow/registered-models/get-latest-versions", {"name": name}),
+        (GET, {"name": name}),
+        ("mlflow/registered-models/alias", {"name": name, "alias": "latest"}),
+        ("mlflow/model-versions/get", {"name": name, "version": "1"}),
+        ("mlflow/model-versions/get-download-uri", {"name": name, "version": "1"}),
+        (f"mlflow-artifacts/artifacts/versions/{version_id}/MLmodel", {}),
+    ]
+
+
+def test_a_token_bound_to_some_models_does_not_reach_others(ci: Door, requester: Actor) -> None:
+    ci.version("churn")
+    bound = Door(make.token(requester, model_glob="credit-*"))
+    for path, query in reads_of("churn", Version.objects.get().pk.hex):
+        assert ci.get(path, **query).status == 200
+        assert (bound.get(path, **query).status, bound.get(path, **query).code) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+def test_a_role_for_one_model_is_enough_to_load_it_and_no_other(ci: Door) -> None:
+    ci.version("churn")
+    ci.version("credit")
+    user = User.objects.get(pk=make.actor("serving").user_id)
+    people.give(system_actor(make.workspace()), Role.VIEWER, user=user, model_id=Model.objects.get(name="churn").pk)
+    serving = Door(make.token(session_actor(user, make.workspace())))
+    for name, status in (("churn", 200), ("credit", 404)):
+        version_id = Version.objects.get(model__name=name).pk.hex
+        for path, query in reads_of(name, version_id):
+            assert serving.get(path, **query).status == status
+        listed = serving.get("mlflow-artifacts/artifacts", path=f"versions/{version_id}")
+        assert (listed.status, "files" in listed.body) == (200, status == 200)
 
 
 @pytest.mark.parametrize(
