@@ -66,7 +66,7 @@ def read(actor: Actor, *, source: str, run_id: str, model_id: str) -> Source:
     """What `source` names, checked against the run and the logged model that the request says it belongs to."""
     _is_straight(source)
     scheme = found[1].lower() if (found := _SCHEME.match(source)) else ""
-    if scheme in ("", "file"):
+    if scheme == "file" or len(scheme) < 2:  # one letter is a drive
         raise LocalSource(source=source)
     if scheme == "models":
         return _of_model(actor, source, run_id, model_id)

@@ -1,0 +1,139 @@
+"""Which source URIs become versions, and of whose bytes."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils import timezone
+
+from lineage.models import LoggedModel
+from registry.models import Model, Version
+from tests.web.mlflow.conftest import Answer, Door
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def churn(ci: Door) -> None:
+    ci.post("mlflow/registered-models/create", {"name": "churn"})
+
+
+def register(door: Door, source: str, **more: str) -> Answer:
+    return door.post("mlflow/model-versions/create", {"name": "churn", "source": source, **more})
+
+
+def logged_model(door: Door, run_id: str = "", name: str = "model") -> str:
+    body = {"experiment_id": "0", "name": name, "source_run_id": run_id}
+    model_id = door.post("mlflow/logged-models", body).body["model"]["info"]["model_id"]
+    assert door.put(f"0/models/{model_id}/artifacts/MLmodel", model_id.encode()).status == 200
+    return model_id
+
+
+CLIMBING = [
+    "s3://bucket/../other",
+    "s3://bucket/%2e%2e/other",
+    "s3://bucket/%252e%252e/other",
+    "s3://bucket/..%2fother",
+    "s3://bucket/a\\..\\b",
+    "s3://bucket/a\x00b",
+    "s3://bucket/a\nb",
+    "s3://bucket/a\u202eb",
+    "mlflow-artifacts:/0/../versions/x",
+    "mlflow-artifacts:/0/{run}/artifacts/../../secret",
+    "mlflow-artifacts:/0/{run}/artifacts/%2e%2e/secret",
+    "runs:/{run}/../x",
+    "models:/churn/../x",
+    "file:///etc/passwd",
+    "FILE:/etc/passwd",
+    "/etc/passwd",
+    "etc/passwd",
+    "C:\\model",
+    "",
+]
+ELSEWHERE = [
+    "http://example.org/model",
+    "https://example.org/model",
+    "ftp://example.org/model",
+    "hdfs://example.org/model",
+    "abfss://a@example.org/model",
+    "mlflow-artifacts://example.org/0/{run}/artifacts/model",
+]
+NOT_THEIRS = [
+    "mlflow-artifacts:/0",
+    "mlflow-artifacts:/",
+    "mlflow-artifacts:/1/{run}/artifacts/model",
+    "mlflow-artifacts:/versions/00000000000000000000000000000000",
+    "models:/m-00000000000000000000000000000000",
+    "models:/churn",
+    "models:/churn/1",
+    "models:/churn@nobody",
+    "models:/nothing/1",
+    "runs:/00000000000000000000000000000000/model",
+    "runs:/",
+    "runs:/{run}/nothing",
+    "mlflow-artifacts:/0/{run}/artifacts/nothing",
+]
+
+
+@pytest.mark.parametrize("source", CLIMBING + ELSEWHERE + NOT_THEIRS)
+def test_a_source_that_will_not_do_is_a_4xx_and_makes_no_version(ci: Door, source: str) -> None:
+    run_id, _ = ci.run_with_model()
+    answer = register(ci, source.format(run=run_id), run_id=run_id)
+    assert answer.status in (400, 404)
+    assert answer.code in ("INVALID_PARAMETER_VALUE", "RESOURCE_DOES_NOT_EXIST")
+    assert not Version.objects.exists()
+    assert Model.objects.get().last_version == 0
+
+
+def test_a_place_in_a_runs_folder_needs_that_run(ci: Door) -> None:
+    run_id, source = ci.run_with_model()
+    other = ci.run()
+    for sent in ({}, {"run_id": other}):
+        answer = register(ci, source, **sent)
+        assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
+        assert "run_id" in answer.message
+    assert register(ci, f"runs:/{run_id}/model", run_id=other).status == 400
+    assert register(ci, source, run_id=run_id).body["model_version"]["run_id"] == run_id
+
+
+def test_runs_uris_name_the_same_bytes_as_the_place_itself(ci: Door) -> None:
+    run_id, source = ci.run_with_model()
+    one, two = (register(ci, uri, run_id=run_id) for uri in (source, f"runs:/{run_id}/model"))
+    assert one.body["model_version"]["manifest_digest"] == two.body["model_version"]["manifest_digest"]
+
+
+def test_a_logged_model_brings_its_run_along(ci: Door) -> None:
+    run_id = ci.run()
+    model_id = logged_model(ci, run_id)
+    made = register(ci, f"models:/{model_id}", model_id=model_id).body["model_version"]
+    assert (made["run_id"], made["model_id"], made["source"]) == (run_id, model_id, f"models:/{model_id}")
+    for sent in ({}, {"model_id": "m-" + "0" * 32}, {"model_id": model_id, "run_id": ci.run()}):
+        assert register(ci, f"models:/{model_id}", **sent).status == 400
+
+
+def test_a_logged_models_own_folder_is_a_source_too(ci: Door) -> None:
+    model_id = logged_model(ci)
+    uri = f"mlflow-artifacts:/0/models/{model_id}/artifacts"
+    assert register(ci, uri).status == 400
+    assert register(ci, uri, model_id=model_id).body["model_version"]["model_id"] == model_id
+
+
+def test_a_logged_model_of_others_or_a_deleted_one_is_not_there(ci: Door, stranger: Door) -> None:
+    theirs = logged_model(stranger)
+    assert register(ci, f"models:/{theirs}", model_id=theirs).status == 404
+    mine = logged_model(ci)
+    LoggedModel.objects.update(deleted_at=timezone.now())
+    assert register(ci, f"models:/{mine}", model_id=mine).status == 404
+
+
+def test_a_copy_of_a_version_has_its_bytes_and_its_run(ci: Door) -> None:
+    run_id, source = ci.run_with_model()
+    first = register(ci, source, run_id=run_id).body["model_version"]
+    ci.post("mlflow/registered-models/alias", {"name": "churn", "alias": "champion", "version": "1"})
+    ci.post("mlflow/registered-models/create", {"name": "copy"})
+    for reference in ("models:/churn/1", "models:/churn@champion", "models:/churn/None"):
+        body = {"name": "copy", "source": reference, "description": reference}
+        made = ci.post("mlflow/model-versions/create", body).body["model_version"]
+        assert (made["source"], made["run_id"]) == ("models:/churn/1", run_id)
+        assert made["manifest_digest"] == first["manifest_digest"]
+    wrong = {"name": "copy", "source": "models:/churn/1", "run_id": ci.run()}
+    assert ci.post("mlflow/model-versions/create", wrong).status == 400
