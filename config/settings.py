@@ -1,4 +1,4 @@
-"""Every setting, read from the environment; `docs/guide/settings.md` explains each for operators."""
+"""Every setting, read from the environment; `docs/guide/operating.md` explains each for operators."""
 
 from pathlib import Path
 from urllib.parse import urlsplit

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import urlsplit
 
 from config import children, datadir, embedded
@@ -28,6 +28,8 @@ from config.terminal import say, step
 ROOT = children.ROOT
 DEMO_PYTHON = ROOT / ".venvs" / "mlflow-3" / "bin" / "python"
 ACCOUNTS = ("admin", "reviewer", "ci")
+SAMPLE_STATE = "sample.state"
+SAMPLE = "breast-cancer"  # one of the models of examples/sample.py, and in Production
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -94,7 +96,7 @@ def run(options: argparse.Namespace) -> None:
             accounts = fill_sample(data, url, supervisor, guard, accounts)
         if options.json:
             write_private(options.json, {"url": url, "accounts": accounts["accounts"]})
-        say(farewell(url, data, accounts))
+        say(farewell(url, data, accounts, sample=sample_state(data) == "done"))
         supervisor.watch()
 
 
@@ -220,6 +222,12 @@ def sample_accounts(data: Path, *, fresh: bool) -> dict[str, Any]:
     return answer
 
 
+def sample_state(data: Path) -> str:
+    """`begun`, `done`, or nothing."""
+    note = data / SAMPLE_STATE
+    return note.read_text() if note.exists() else ""
+
+
 def fill_sample(
     data: Path, url: str, supervisor: Supervisor, guard: children.Guard, accounts: dict[str, Any]
 ) -> dict[str, Any]:
@@ -227,32 +235,35 @@ def fill_sample(
 
     A note says that it began, so that an interrupted one goes on and somebody's own models are never mixed with ours.
     """
-    note = data / "sample.state"
-    state = note.read_text() if note.exists() else ""
+    state = sample_state(data)
     if state == "done" or not DEMO_PYTHON.exists():
         return accounts
     if state != "begun" and manage(data, "sample", "status").strip() != "empty":
         return accounts
     if not all(accounts["accounts"].get(name, {}).get("token") for name in ("ci", "reviewer")):
         accounts = sample_accounts(data, fresh=True)
-    note.write_text("begun")
+    (data / SAMPLE_STATE).write_text("begun")
     log = data / "logs" / "sample.log"
-    with step("sample models, trained now"):
-        known = dict(os.environ)
-        known["MLFLOW_TRACKING_URI"] = url
-        known["MLFLOW_TRACKING_TOKEN"] = accounts["accounts"]["ci"]["token"]
-        known["VOUCH_REVIEWER_TOKEN"] = accounts["accounts"]["reviewer"]["token"]
-        process = children.spawn([DEMO_PYTHON, ROOT / "examples" / "sample.py"], log=log, cwd=data, env=known)
-        guard.watch(process)
-        try:
+    say("  sample models, trained now")
+    known = dict(os.environ)
+    known["MLFLOW_TRACKING_URI"] = url
+    known["MLFLOW_TRACKING_TOKEN"] = accounts["accounts"]["ci"]["token"]
+    known["VOUCH_REVIEWER_TOKEN"] = accounts["accounts"]["reviewer"]["token"]
+    process = children.spawn([DEMO_PYTHON, ROOT / "examples" / "sample.py"], log=log, cwd=data, env=known)
+    guard.watch(process)
+    try:
+        with log.open(errors="replace") as written:
+            written.seek(0, os.SEEK_END)
             while process.poll() is None:
                 supervisor.look()
+                relay(written)
                 time.sleep(0.2)
-        finally:
-            children.stop([process], patience=1)
-            guard.forget(process)
+            relay(written)
+    finally:
+        children.stop([process], patience=1)
+        guard.forget(process)
     if process.returncode == 0:
-        note.write_text("done")
+        (data / SAMPLE_STATE).write_text("done")
     else:
         say(
             f"  The sample models could not be logged; Vouch runs without them. The end of {log}:\n{children.tail(log)}"
@@ -260,10 +271,18 @@ def fill_sample(
     return accounts
 
 
-def farewell(url: str, data: Path, accounts: dict[str, Any]) -> str:
+def relay(written: TextIO) -> None:
+    """Say what the sample tells of its progress, and leave the rest to its log."""
+    for line in written:
+        if line.startswith("-> "):
+            say(f"    {line[3:].rstrip()}")
+
+
+def farewell(url: str, data: Path, accounts: dict[str, Any], *, sample: bool) -> str:
     """What a person needs now: the address, how to sign in, what to type next."""
     known = accounts["accounts"]
     token = known.get("ci", {}).get("token")
+    question = f"resolve?uri=models:/{SAMPLE}/Production" if sample else "models"
     lines = ["", f"Vouch is at {url}", ""]
     if known.get("admin", {}).get("password"):
         lines += ["  These are shown this once:", ""]
@@ -280,8 +299,8 @@ def farewell(url: str, data: Path, accounts: dict[str, Any]) -> str:
         "  Next, in another terminal:",
         "",
         f"    export MLFLOW_TRACKING_URI={url} MLFLOW_TRACKING_TOKEN={token or 'THE-TOKEN-OF-CI'}",
+        f'    curl -H "Authorization: Bearer $MLFLOW_TRACKING_TOKEN" "{url}/api/v1/{question}"',
         "    .venvs/mlflow-3/bin/python examples/promote.py",
-        f'    curl -H "Authorization: Bearer $MLFLOW_TRACKING_TOKEN" {url}/api/v1/models',
         "",
         f"  Ctrl-C stops everything. Data and logs are in {data}.",
     ]

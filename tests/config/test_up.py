@@ -110,7 +110,11 @@ def test_from_nothing_to_healthy_and_on_again_after_ctrl_c_and_after_kill_9(tmp_
 
 def test_the_next_commands_stand_ready_to_be_pasted() -> None:
     account = {"password": "p", "token": "vch-t"}
-    said = up.farewell("http://127.0.0.1:8000", Path("/d"), {"accounts": dict.fromkeys(up.ACCOUNTS, account)})
+    said = up.farewell(
+        "http://127.0.0.1:8000", Path("/d"), {"accounts": dict.fromkeys(up.ACCOUNTS, account)}, sample=True
+    )
+    assert '/api/v1/resolve?uri=models:/breast-cancer/Production"\n' in said
+    assert f'"{up.SAMPLE}"' in (ROOT / "examples" / "sample.py").read_text()
     assert "export MLFLOW_TRACKING_URI=http://127.0.0.1:8000 MLFLOW_TRACKING_TOKEN=vch-t\n" in said
     for path in re.findall(r"\S*examples/\S+\.py", said):
         assert (ROOT / path).exists(), path
