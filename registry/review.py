@@ -77,7 +77,7 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         comparison=compare(promotion.version, incumbent),
         approvals=approvals,
         timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
-        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before)),
+        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before), done=not is_open),
         carried_out_by_next=look.lacking <= 1,
         has_approved=mine,
         cannot_approve=cannot,
