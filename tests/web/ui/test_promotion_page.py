@@ -195,6 +195,6 @@ def test_what_others_own_is_a_page_that_says_there_is_nothing(asked: Promotion, 
     assert client.post("/models/churn/versions/2", {"stage": "Staging"}).status_code == 404
     for path in ("/models", "/reviews", "/reviews?show=waiting", "/reviews?show=decided"):
         page = client.get(path).content.decode()
-        assert "/models/churn" not in page, path
+        assert 'href="/models/churn' not in page, path
         assert ">churn<" not in page, path
     assert state(asked) == State.OPEN
