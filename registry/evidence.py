@@ -46,10 +46,11 @@ def gather(promotion: Promotion) -> Evidence:
 def gather_all(promotions: Collection[Promotion]) -> dict[uuid.UUID, Evidence]:
     """The evidence for each, by id. One query, when their versions and manifests are loaded."""
     incumbents = incumbents_of(promotions)
-    return {promotion.pk: _evidence(promotion, incumbents.get(promotion.pk)) for promotion in promotions}
+    return {promotion.pk: evidence_of(promotion, incumbents.get(promotion.pk)) for promotion in promotions}
 
 
-def _evidence(promotion: Promotion, incumbent: Version | None) -> Evidence:
+def evidence_of(promotion: Promotion, incumbent: Version | None) -> Evidence:
+    """The evidence for a promotion that would replace `incumbent`."""
     manifest = promotion.version.manifest
     return Evidence(
         source=promotion.version.source,
@@ -66,7 +67,7 @@ def incumbent_of(promotion: Promotion) -> Version | None:
 
 
 def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
-    """For each promotion that would replace a version, that version with its manifest. One query."""
+    """For each promotion that would replace a version, that version with its manifest and registrar. One query."""
     newest = (
         Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("stage"), ended_at__isnull=True)
         .exclude(version=OuterRef("version"))
@@ -76,7 +77,7 @@ def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]
     asked = Promotion.objects.filter(pk__in=[promotion.pk for promotion in promotions])
     held = list(
         Occupancy.objects.filter(pk__in=asked.annotate(newest=Subquery(newest)).values("newest"))
-        .select_related("version__manifest")
+        .select_related("version__manifest", "version__registrar")
         .order_by("version__number")
     )
     return {
@@ -98,7 +99,7 @@ def what_changed(promotion: Promotion, seen: Collection[str], now: Evidence) -> 
             incumbent=version.number if version else None,
             incumbent_manifest=manifest.digest if manifest else None,
         )
-        then[earlier.digest] = f"{_holder(earlier, promotion.stage)} then; {_holder(now, promotion.stage)} now"
+        then[earlier.digest] = f"{_number(earlier)} held {promotion.stage} then, {_number(now)} holds it now"
     return {digest: then.get(digest, "the files, the source or the policy were others then") for digest in seen}
 
 
@@ -108,5 +109,5 @@ def _earlier_occupants(promotion: Promotion) -> Iterable[Version]:
     return [occupancy.version for occupancy in held.order_by("-started_at")[:_LOOKED_BACK]]
 
 
-def _holder(evidence: Evidence, stage: str) -> str:
-    return f"v{evidence.incumbent} held {stage}" if evidence.incumbent else f"nothing held {stage}"
+def _number(evidence: Evidence) -> str:
+    return f"v{evidence.incumbent}" if evidence.incumbent else "nothing"

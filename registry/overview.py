@@ -154,13 +154,13 @@ def find_file(actor: Actor, name: object, number: object, path: str) -> Manifest
     return file
 
 
-def outcome(number: int, stage: str, displaced: Collection[int]) -> str:
-    """In words, what carrying out a promotion does, e.g. "v7 becomes Production, v5 becomes Archived"."""
-    lines = [f"v{number} becomes {stage}"]
+def outcome(number: int, stage: str, displaced: Collection[int], *, done: bool = False) -> str:
+    """In words, what carrying out a promotion does, or did: "v7 becomes Production, v5 becomes Archived"."""
+    lines = [f"v{number} {'became' if done else 'becomes'} {stage}"]
     if displaced:
         archived = [f"v{other}" for other in sorted(displaced)]
         others = archived[0] if len(archived) == 1 else f"{', '.join(archived[:-1])} and {archived[-1]}"
-        lines.append(f"{others} {'becomes' if len(archived) == 1 else 'become'} Archived")
+        lines.append(f"{others} {'became' if done else 'becomes' if len(archived) == 1 else 'become'} Archived")
     return ", ".join(lines)
 
 

@@ -13,9 +13,11 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from accounts.actor import Actor
 from accounts.models import User
 from accounts.roles import Action
+from registry.evidence import gather_all
 from registry.lifecycle import State
-from registry.models import Promotion, Version
+from registry.models import Approval, Promotion, Version
 from registry.outlook import Outlook, outlooks
+from registry.parts import without_part_of
 
 COUNTED = 100  # beyond it a count says "more than"
 _LOOKED_AT = 200  # the actor's own approvals on open promotions, of which it is asked whether they still count
@@ -85,27 +87,28 @@ class Queue:
             if not reviewed:
                 return open_now.none()
             open_now = open_now.filter(model__in=reviewed)
-        # The actor, and the accounts that he answers for: what any of them had part in he cannot vouch for.
-        himself = User.objects.filter(Q(pk=self.actor.user_id) | Q(responsible=self.actor.user_id)).values("pk")
-        uploaded = Version.contributors.through.objects.filter(version=OuterRef("version"), user__in=himself)
-        free = open_now.exclude(requester__in=himself).exclude(version__registrar__in=himself).exclude(Exists(uploaded))
+        free = without_part_of(self.actor.user_id, open_now)
         return free.exclude(pk__in=self._vouched_for)
 
     @cached_property
     def _vouched_for(self) -> list[uuid.UUID]:
-        """Open promotions on which the actor's approval counts. Evidence is a digest that only Python makes."""
-        me = self.actor.user_id
-        approved = Promotion.objects.visible_to(self.actor).open().filter(approvals__reviewer=me).distinct()
-        found = list(approved.select_related(*_SHOWN)[:_LOOKED_AT])
-        looks = outlooks(found) if found else {}
-        return [pk for pk, look in looks.items() if any(approval.reviewer_id == me for approval in look.counting)]
+        """Open promotions that the actor approved on the evidence of now: a digest, which only Python makes."""
+        seen = Promotion.objects.visible_to(self.actor).open()
+        own = Approval.objects.filter(reviewer=self.actor.user_id, promotion__in=seen)
+        given = list(own.select_related("promotion__version__manifest")[:_LOOKED_AT])
+        if not given:
+            return []
+        now = gather_all([approval.promotion for approval in given])
+        return [a.promotion_id for a in given if a.evidence == now[a.promotion_id].digest]
 
     def _why(self, promotion: Promotion, look: Outlook | None) -> str:
         if look is None:
             return promotion.reason
         lines = [f"needs {missing}" for missing in look.missing]
         if look.stale:
-            lines.append(f"{len(look.stale)} approval{'s' if len(look.stale) > 1 else ''} no longer count")
+            lines.append(
+                f"{len(look.stale)} approval{'s no longer count' if len(look.stale) > 1 else ' no longer counts'}"
+            )
         if any(approval.reviewer_id == self.actor.user_id for approval in look.counting):
             lines.append("you have approved")
         elif why := look.excluded.get(self.actor.user_id):

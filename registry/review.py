@@ -61,10 +61,10 @@ class Review:
 
 
 def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
-    """The promotion as `actor` sees it; PromotionNotFound. At most twelve queries, whatever it compares."""
+    """The promotion as `actor` sees it; PromotionNotFound. At most ten queries, whatever it compares."""
     promotion = find_promotion(actor, promotion_id)
     look = outlook(promotion)
-    before = _occupants_then(promotion)
+    before = _occupants_then(promotion, look)
     incumbent = max(before, key=lambda version: version.number, default=None)
     approvals = _approvals(promotion, look)
     is_open = promotion.state == State.OPEN
@@ -77,7 +77,7 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         comparison=compare(promotion.version, incumbent),
         approvals=approvals,
         timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
-        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before)),
+        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before), done=not is_open),
         carried_out_by_next=look.lacking <= 1,
         has_approved=mine,
         cannot_approve=cannot,
@@ -96,8 +96,10 @@ def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str) -> str:
     return "" if now.digest == seen else what_changed(promotion, [seen], now)[seen]
 
 
-def _occupants_then(promotion: Promotion) -> list[Version]:
+def _occupants_then(promotion: Promotion, look: Outlook) -> list[Version]:
     """The other versions in the stage: now, or just before the promotion was decided. At most 20, newest first."""
+    if promotion.decided_at is None and not promotion.archive_existing:
+        return [look.incumbent] if look.incumbent else []
     held = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage)
     held = held.exclude(version_id=promotion.version_id)
     if promotion.decided_at is None:

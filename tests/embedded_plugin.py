@@ -41,6 +41,7 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
     os.environ["VOUCH_URL"] = "http://127.0.0.1:8000"
     os.environ["VOUCH_ALLOWED_HOSTS"] = "127.0.0.1,localhost,testserver"
     os.environ["VOUCH_INSECURE_HTTP"] = "1"
+    os.environ["VOUCH_ADMIN"] = "1"
     os.environ["VOUCH_STATIC_FROM_SOURCE"] = "1"
 
 

@@ -1,0 +1,129 @@
+"""Django's admin: who gets in, what it changes, and that each change goes through a service and is audited."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.contrib import admin
+from django.test import Client
+
+from accounts import audit
+from accounts.actor import Actor
+from accounts.models import AuditEntry, Grant, Team, Token, User, Workspace
+from accounts.roles import Role
+from accounts.services import tokens
+from registry.models import Promotion
+from tests import make
+from tests.web.ui.conftest import signed_in
+
+pytestmark = [
+    pytest.mark.django_db,
+    pytest.mark.skipif(not settings.VOUCH_ADMIN, reason="the admin is off: set VOUCH_ADMIN=1 to test it"),
+]
+
+
+@pytest.fixture
+def operator(db: None) -> Client:
+    """An administrator of everything, signed in."""
+    make.workspace()
+    User.objects.create_superuser("operator", make.PASSWORD)
+    return signed_in(make.actor("operator"))
+
+
+def newest(verb: str) -> AuditEntry:
+    return AuditEntry.objects.filter(verb=verb).latest("id")
+
+
+def test_one_gets_in_by_the_sign_in_page_alone(reviewer: Actor, administrator: Actor) -> None:
+    assert Client().get("/admin/")["Location"].startswith("/admin/login/")
+    assert Client().get("/admin/login/")["Location"] == "/sign-in?next=%2Fadmin%2F"
+    for somebody in (reviewer, administrator):  # an administrator of one workspace is none of the installation
+        assert signed_in(somebody).get("/admin/", follow=True).status_code == 404
+
+
+def test_every_list_and_form_opens(operator: Client, asked: Promotion) -> None:
+    for model, pages in admin.site._registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        assert operator.get(base).status_code == 200, base
+        row = model._default_manager.first()
+        if row is not None:
+            assert operator.get(f"{base}{row.pk}/change/").status_code == 200, base
+        if pages.search_fields:
+            assert operator.get(base, {"q": "00000000-0000-7000-8000-000000000000"}).status_code == 200, base
+
+
+def test_what_services_keep_is_only_looked_at(operator: Client, asked: Promotion) -> None:
+    before = AuditEntry.objects.order_by("id").last()
+    for path in ("registry/promotion", "registry/version", "registry/model", "registry/occupancy", "registry/approval",
+                 "accounts/auditentry", "accounts/token", "lineage/run", "lineage/manifest"):  # fmt: skip
+        model = next(m for m in admin.site._registry if f"{m._meta.app_label}/{m._meta.model_name}" == path)
+        row = model._default_manager.first()
+        assert operator.get(f"/admin/{path}/add/").status_code == 403, path
+        if row is not None:
+            assert operator.post(f"/admin/{path}/{row.pk}/change/", {"state": "promoted"}).status_code == 403, path
+            assert operator.post(f"/admin/{path}/{row.pk}/delete/", {"post": "yes"}).status_code == 403, path
+    assert AuditEntry.objects.order_by("id").last() == before
+    asked.refresh_from_db()
+    assert asked.state == "open"
+
+
+def test_a_user_is_made_changed_disabled_and_never_deleted(operator: Client) -> None:
+    sent = {"username": "newcomer", "kind": "person", "display_name": "New Comer", "email": "n@example.com",
+            "is_active": "on", "new_password": "short"}  # fmt: skip
+    assert b"too short" in operator.post("/admin/accounts/user/add/", sent).content
+    assert not User.objects.filter(username="newcomer").exists()
+    assert operator.post("/admin/accounts/user/add/", {**sent, "new_password": make.PASSWORD}).status_code == 302
+    user = User.objects.get(username="newcomer")
+    assert (user.display_name, user.check_password(make.PASSWORD)) == ("New Comer", True)
+    assert newest("user.created").actor_name == "operator"
+    change = f"/admin/accounts/user/{user.pk}/change/"
+    assert operator.post(change, {"display_name": "N", "email": "", "new_password": "x" * 11 + "é4"}).status_code == 302
+    user.refresh_from_db()
+    assert (user.is_active, user.display_name, user.check_password("x" * 11 + "é4")) == (False, "N", True)
+    told = list(AuditEntry.objects.filter(verb="user.updated").order_by("id").values_list("data__changed", flat=True))
+    assert told == ["details", "details", "password", "active"]
+    assert operator.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert operator.post("/admin/accounts/user/add/", {**sent, "username": "NEWCOMER"}).status_code == 200
+    assert User.objects.filter(username__iexact="newcomer").count() == 1
+    assert all(flaw is None for _, flaw in audit.verify())
+
+
+def test_nobody_is_made_an_administrator_of_everything(operator: Client) -> None:
+    sent = {"username": "climber", "kind": "system", "is_superuser": "on", "is_active": "on"}
+    operator.post("/admin/accounts/user/add/", sent)
+    assert not User.objects.filter(username="climber").exists()
+    operator.post("/admin/accounts/user/add/", {**sent, "kind": "person"})
+    user = User.objects.get(username="climber")
+    operator.post(f"/admin/accounts/user/{user.pk}/change/", {"is_superuser": "on", "is_active": "on"})
+    user.refresh_from_db()
+    assert not user.is_superuser
+
+
+def test_workspaces_teams_and_grants_go_through_services(operator: Client, viewer: Actor) -> None:
+    assert operator.post("/admin/accounts/workspace/add/", {"slug": "lab", "name": "Lab"}).status_code == 302
+    lab = Workspace.objects.get(slug="lab")
+    assert not lab.folds_repeated_creates
+    assert newest("workspace.created").subject == "workspace lab"
+    sent = {"workspace": lab.pk, "name": "seniors", "members": [viewer.user_id]}
+    assert operator.post("/admin/accounts/team/add/", sent).status_code == 302
+    team = Team.objects.get(name="seniors")
+    assert [user.username for user in team.members.all()] == ["viewer"]
+    assert newest("team.created").workspace == lab
+    sent = {"workspace": lab.pk, "team": team.pk, "role": "reviewer"}
+    assert operator.post("/admin/accounts/grant/add/", sent).status_code == 302
+    grant = Grant.objects.get(team=team)
+    assert newest("grant.given").data["role"] == Role.REVIEWER
+    assert operator.post(f"/admin/accounts/grant/{grant.pk}/delete/", {"post": "yes"}).status_code == 302
+    assert not Grant.objects.filter(pk=grant.pk).exists()
+    assert newest("grant.revoked").actor_name == "operator"
+
+
+def test_an_operator_revokes_tokens(operator: Client, requester: Actor) -> None:
+    plain = make.token(requester)
+    chosen = {"action": "revoke", "_selected_action": [str(Token.objects.get().pk)]}
+    assert operator.post("/admin/accounts/token/", chosen).status_code == 302
+    with pytest.raises(tokens.BadToken):
+        tokens.authenticate(plain, address=None, request_id="")
+    assert newest("token.revoked").actor_name == "operator"
+    page = operator.get(f"/admin/accounts/token/{Token.objects.get().pk}/change/").content.decode()
+    assert "secret" not in page.lower()
