@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import socket
 import subprocess
 import threading
 import time
@@ -13,6 +14,7 @@ import urllib.error
 import urllib.request
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from email.message import Message
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlsplit
@@ -24,7 +26,7 @@ from tests.live import ROOT, Live
 
 def call(
     live: Live, account: str, method: str, path: str, body: Any = None, **headers: str
-) -> tuple[int, dict[str, str], Any]:
+) -> tuple[int, Message, Any]:
     """Status, headers and JSON body."""
     data = body if isinstance(body, bytes) else None if body is None else json.dumps(body).encode()
     sent = {"Authorization": f"Bearer {live.token(account)}", "Content-Type": "application/json"}
@@ -32,9 +34,9 @@ def call(
     request = urllib.request.Request(f"{live.url}/api/v1/{path}", data, sent, method=method)
     try:
         with urllib.request.urlopen(request, timeout=90) as answer:
-            return answer.status, dict(answer.headers), json.loads(answer.read() or b"null")
+            return answer.status, answer.headers, json.loads(answer.read() or b"null")
     except urllib.error.HTTPError as error:
-        return error.code, dict(error.headers), json.loads(error.read() or b"null")
+        return error.code, error.headers, json.loads(error.read() or b"null")
 
 
 def candidate(live: Live) -> dict[str, Any]:
@@ -209,16 +211,31 @@ def test_an_upload_in_chunks_of_no_announced_length_arrives_whole(live: Live) ->
     assert (answer.status, json.loads(answer.read())["size"]) == (201, len(content))
 
 
+@pytest.mark.parametrize("length", [10, 30])
+def test_an_upload_that_is_longer_or_shorter_than_announced_leaves_nothing(live: Live, length: int) -> None:
+    content, upload, where = b"twenty bytes of file", uuid.uuid4().hex, urlsplit(live.url)
+    head = (
+        f"PUT /api/v1/uploads/{upload}/files/a HTTP/1.1\r\nHost: {where.netloc}\r\n"
+        f"Authorization: Bearer {live.token('ci')}\r\nContent-Type: application/octet-stream\r\n"
+        f"X-Content-SHA256: {hashlib.sha256(content).hexdigest()}\r\nContent-Length: {length}\r\n\r\n"
+    )
+    with socket.create_connection((str(where.hostname), where.port or 80), timeout=20) as connection:
+        connection.sendall(head.encode() + content)
+        connection.shutdown(socket.SHUT_WR)
+        answer = connection.recv(65536)
+    assert not answer or answer.startswith(b"HTTP/1.1 400"), answer
+    assert call(live, "ci", "GET", f"uploads/{upload}")[0] == 404
+    assert call(live, "ci", "GET", "me")[0] == 200
+
+
 def test_a_json_body_of_no_announced_length_is_refused_not_ignored(live: Live) -> None:
     where = urlsplit(live.url)
     connection = http.client.HTTPConnection(str(where.hostname), where.port, timeout=30)
-    connection.request(
-        "POST",
-        "/api/v1/models",
-        body=iter([b'{"name": "x"}']),
-        headers={"Authorization": f"Bearer {live.token('ci')}", "Content-Type": "application/json"},
-        encode_chunked=True,
-    )
+    connection.putrequest("POST", "/api/v1/models")
+    connection.putheader("Authorization", f"Bearer {live.token('ci')}")
+    connection.putheader("Content-Type", "application/json")
+    connection.putheader("Transfer-Encoding", "chunked")
+    connection.endheaders()
     assert connection.getresponse().status == 411
 
 
