@@ -8,14 +8,13 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.models import User
 from accounts.roles import Action
 from registry.evidence import gather_all
 from registry.lifecycle import State
-from registry.models import Approval, Promotion, Version
+from registry.models import Approval, Promotion
 from registry.outlook import Outlook, outlooks
 from registry.parts import without_part_of
 
