@@ -140,11 +140,16 @@ class UserAdmin(ThroughServices):
         password = form.cleaned_data["new_password"]
         if not change:
             made = people.create_user(
-                actor, username=obj.username, kind=UserKind(obj.kind), password=password or None, email=obj.email
+                actor,
+                username=obj.username,
+                kind=UserKind(obj.kind),
+                password=password or None,
+                email=obj.email,
+                display_name=obj.display_name,
+                responsible=obj.responsible,
             )
             obj.pk = made.pk
-        details = {"display_name", "email", "responsible"} & set(form.changed_data)
-        if details:
+        elif {"display_name", "email", "responsible"} & set(form.changed_data):
             people.edit_user(
                 actor, obj.username, display_name=obj.display_name, email=obj.email, responsible=obj.responsible
             )

@@ -14,9 +14,9 @@ from registry.models import Promotion, Version
 
 # In the order in which a reason is told to somebody who has several.
 _REASONS = (
-    "you uploaded its files, or registered what it is a copy of",
     "you registered the version",
     "you asked for it",
+    "you uploaded its files, or registered what it is a copy of",
     "you asked for it too",
     "you made the token that was used for it",
     "you are, or answer for, an account that had part in it",
@@ -28,9 +28,9 @@ WITH asked AS (
     SELECT p.id, p.version_id, p.requester_id, p.requester_token, v.registrar_id, v.registrar_token
       FROM registry_promotion p JOIN registry_version v ON v.id = p.version_id WHERE p.id = ANY(%s)
 ), part AS (
-    SELECT id, requester_id AS user_id, 2 AS reason FROM asked
-    UNION ALL SELECT id, registrar_id, 1 FROM asked
-    UNION ALL SELECT a.id, c.user_id, 0 FROM asked a
+    SELECT id, requester_id AS user_id, 1 AS reason FROM asked
+    UNION ALL SELECT id, registrar_id, 0 FROM asked
+    UNION ALL SELECT a.id, c.user_id, 2 FROM asked a
                 JOIN registry_version_contributors c ON c.version_id = a.version_id
     UNION ALL SELECT a.id, k.user_id, 3 FROM asked a JOIN registry_promotion_askers k ON k.promotion_id = a.id
     UNION ALL SELECT a.id, t.created_by_id, 4 FROM asked a

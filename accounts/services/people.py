@@ -177,8 +177,8 @@ def create_user(
 @transaction.atomic
 def edit_user(actor: Actor, username: str, *, display_name: str, email: str, responsible: User | None) -> User:
     """Change how a user is called and reached, and who answers for him (for a service account)."""
-    require(actor, Action.EDIT_USERS)
     user = _locked_user(username)
+    _looks_after(actor, user)
     user.display_name = text.free_text("display_name", display_name, limit=255, lines=False)
     user.email = text.free_text("email", email, limit=254, lines=False)
     user.responsible = responsible

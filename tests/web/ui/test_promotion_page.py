@@ -93,11 +93,11 @@ def test_an_approval_for_other_evidence_shows_as_stale_with_its_reason(
 def test_the_requester_sees_why_he_cannot_approve_and_is_refused(asked: Promotion, requester: Actor) -> None:
     client = signed_in(make.actor("requester", "reviewer"))
     page = client.get(asked.page)
-    assert "You cannot approve it: you asked for it. Somebody else has to vouch for it." in text_of(page)
+    assert "You cannot approve it: you registered the version. Somebody else has to vouch for it." in text_of(page)
     assert 'value="approve"' not in page.content.decode()
     response = client.post(asked.page, {"act": "approve", "evidence": make.evidence(asked)})
     assert response.status_code == 403
-    assert "You cannot approve this promotion: you asked for it" in text_of(response)
+    assert "You cannot approve this promotion: you registered the version" in text_of(response)
     assert state(asked) == State.OPEN
 
 

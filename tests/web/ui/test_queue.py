@@ -35,7 +35,9 @@ def test_each_promotion_is_in_the_lane_of_whoever_looks(
     assert queued(signed_in(viewer), "waiting") == ["churn"]
     assert len(queued(signed_in(viewer), "decided")) == 1
     assert "1 more approval by a reviewer who had no part in it" in text_of(signed_in(reviewer).get("/reviews"))
-    assert "you cannot approve: you asked for it" in text_of(signed_in(requester).get("/reviews?show=waiting"))
+    assert "you cannot approve: you registered the version" in text_of(
+        signed_in(requester).get("/reviews?show=waiting")
+    )
 
 
 def test_what_one_had_part_in_is_not_for_oneself_to_decide(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import datetime
 import statistics
 import time
 
 import pytest
+import time_machine
 from django.core.cache import cache
 from django.test import Client
 from redis.exceptions import ConnectionError as RedisDown
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry, UserKind
+from accounts.models import AuditEntry, User, UserKind
 from accounts.queries import system_actor
 from accounts.roles import Role
 from accounts.services import people
@@ -60,7 +62,9 @@ def test_what_is_wrong_is_not_told_apart(reviewer: Actor, username: str) -> None
 
 def test_service_and_disabled_accounts_cannot_sign_in(reviewer: Actor, administrator: Actor) -> None:
     make.actor("robot", Role.CONTRIBUTOR, kind=UserKind.SERVICE)
-    people.set_password(administrator, "robot", make.PASSWORD)
+    robot = User.objects.get(username="robot")
+    robot.set_password(make.PASSWORD)  # which no service would do
+    robot.save()
     people.set_active(administrator, "reviewer", False)
     assert attempt("robot").status_code == 403
     assert attempt("reviewer").status_code == 403
@@ -164,3 +168,13 @@ def test_one_goes_between_ones_workspaces_and_to_no_other(reviewer: Actor, outsi
     page = client.get("/models").content
     assert b"theirs" in page
     assert b"ours" not in page
+
+
+def test_a_session_ends_after_twelve_idle_hours_and_not_while_it_is_used(reviewer: Actor) -> None:
+    with time_machine.travel("2026-11-21 08:00", tick=False) as clock:
+        client = signed_in(reviewer)
+        for _ in range(3):
+            clock.shift(datetime.timedelta(hours=11))
+            assert client.get("/models").status_code == 200
+        clock.shift(datetime.timedelta(hours=13))
+        assert client.get("/models").status_code == 302
