@@ -105,15 +105,17 @@ def state_of(promotion_id: uuid.UUID) -> str | None:
 
 
 def audit_trail(actor: Actor, model_name: str = "") -> QuerySet[AuditEntry]:
-    """The entries of a model that the actor can see, or of the whole workspace for those who may read all of it.
+    """The entries of a model, or of the whole workspace; for those who may not read all, what they did themselves.
 
-    Raises ModelNotFound, and Denied when the whole is asked for by somebody else.
+    Raises ModelNotFound, and Denied when the whole is asked for by somebody who may not read it.
     """
     entries = AuditEntry.objects.filter(workspace_id=actor.workspace_id)
     if not model_name:
         require(actor, Action.READ_AUDIT)
         return entries
-    return entries.filter(chain__subject_id=find_model(actor, model_name).id)
+    model = find_model(actor, model_name)
+    entries = entries.filter(chain__subject_id=model.id)
+    return entries if actor.may(Action.READ_AUDIT, model.id) else entries.filter(actor_id=actor.user_id)
 
 
 # --- Versions in one statement ----------------------------------------------------------------------------------------
