@@ -6,6 +6,7 @@ import argparse
 import ipaddress
 import json
 import os
+import shlex
 import signal
 import socket
 import subprocess
@@ -282,6 +283,7 @@ def farewell(url: str, data: Path, accounts: dict[str, Any], *, sample: bool) ->
     """What a person needs now: the address, how to sign in, what to type next."""
     known = accounts["accounts"]
     token = known.get("ci", {}).get("token")
+    where = "" if data == datadir.default_data() else f"VOUCH_DATA={shlex.quote(str(data))} "
     question = f"resolve?uri=models:/{SAMPLE}/Production" if sample else "models"
     lines = ["", f"Vouch is at {url}", ""]
     if known.get("admin", {}).get("password"):
@@ -292,7 +294,7 @@ def farewell(url: str, data: Path, accounts: dict[str, Any], *, sample: bool) ->
         lines += [
             "  Accounts, passwords and tokens are as before. New ones for admin, reviewer and ci:",
             "",
-            "    python3 bootstrap.py manage sample accounts --fresh",
+            f"    {where}python3 bootstrap.py manage sample accounts --fresh",
         ]
     lines += [
         "",
