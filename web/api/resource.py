@@ -18,12 +18,14 @@ from rest_framework.views import APIView
 
 from accounts.actor import Actor
 from accounts.services import idempotency
+from core import text
 from core.canonical import canonical_json, digest
 from core.errors import Invalid, NotFound
 from registry.errors import Stale
 from registry.models import Model, Version
 
 _PROMISED = "Idempotency-Key"
+QUERY_LIMIT = 4000  # characters of one parameter
 
 
 class UnknownParameter(Invalid):
@@ -103,13 +105,17 @@ class Resource(APIView):
 
 
 def refuse_unknown(sent: Any, known: frozenset[str]) -> None:
-    """Raise UnknownParameter or EmptyParameter for a query that holds one: a misspelt filter would show everything."""
+    """Refuse what no parameter may be: an unknown one (a misspelt filter would show everything), empty, control text.
+
+    Raises UnknownParameter, EmptyParameter, BadCharacter, TooLong.
+    """
     for name in sent:
         if name not in known:
             are = "are " + ", ".join(sorted(known)) if known else "is none"
             raise UnknownParameter(field=name if name.isidentifier() else "query", name=name, are=are)
         if sent[name] == "":
             raise EmptyParameter(field=name, name=name)
+        text.free_text(name, sent[name], limit=QUERY_LIMIT, lines=False)
 
 
 def has(request: Any, etag: str) -> bool:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, cast
 from django_filters import CharFilter, ChoiceFilter
 from django_filters import FilterSet as Filters
 from drf_spectacular.openapi import AutoSchema
-from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
 from web.api.bodies import Problem
@@ -33,6 +33,7 @@ _MEANINGS = {
     429: "Too many calls are waiting: try again after `Retry-After` seconds.",
     503: "Busy; nothing was changed: try again after `Retry-After` seconds.",
 }
+QUERY_TEXT = r"^[^\x00-\x1f\x7f-\x9f]+$"
 _ALWAYS = (400, 401, 403, 404, 503)
 _WITH_BODY = (411, 413, 415)
 _NUMBER = {"type": "integer", "minimum": 1, "maximum": 2**31 - 1}
@@ -90,7 +91,11 @@ IF_MATCH = header("If-Match", {"type": "string"}, "The ETag that you read: refus
 IF_NONE_MATCH = header("If-None-Match", {"type": "string"}, "The ETag that you have: 304 when it is still the one.")
 PAGING = (
     query("page_size", {"type": "integer", "minimum": 1, "maximum": LIMIT}, f"{DEFAULT} by default."),
-    query("page_token", {"type": "string", "minLength": 1}, "The `next_page_token` of the page before."),
+    query(
+        "page_token",
+        {"type": "string", "maxLength": 4000, "pattern": QUERY_TEXT},
+        "The `next_page_token` of the page before.",
+    ),
 )
 
 
@@ -162,7 +167,7 @@ def _form(filter: Any) -> dict[str, Any]:
     if isinstance(filter, ChoiceFilter):
         return {"type": "string", "enum": [value for value, _ in filter.extra["choices"]]}
     if isinstance(filter, CharFilter):
-        return {"type": "string", "minLength": 1, "maxLength": filter.extra["max_length"]}
+        return {"type": "string", "maxLength": filter.extra["max_length"], "pattern": QUERY_TEXT}
     raise TypeError(f"say here how {type(filter).__name__} looks in the OpenAPI document")
 
 
@@ -182,6 +187,12 @@ class Schema(AutoSchema):
         """A name such as `post_promotions_promotion_id_approve`."""
         words = re.findall(r"\w+", self.path.removeprefix("/api/v1/").replace(".", "_"))
         return "_".join([self.method.lower(), *words])
+
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        if isinstance(self.get_request_serializer(), PolymorphicProxySerializer):
+            body["required"] = True  # each of the forms has fields that must be there
+        return body
 
     def _map_serializer_field(self, field: Any, direction: Any, bypass_extensions: bool = False) -> Any:
         schema = super()._map_serializer_field(field, direction, bypass_extensions)  # type: ignore[no-untyped-call]

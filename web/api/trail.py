@@ -10,7 +10,7 @@ from registry import queries
 from web.api.bodies import EntryBody, RunBody
 from web.api.paging import listed
 from web.api.resource import Resource
-from web.api.schema import PAGING, operation, paged, query
+from web.api.schema import PAGING, QUERY_TEXT, operation, paged, query
 
 
 class Audit(Resource):
@@ -19,7 +19,10 @@ class Audit(Resource):
         tag="Audit",
         description="Of a model that you can see; without `model` of the whole workspace, for maintainers.",
         answers={200: paged(EntryBody)},
-        parameters=[*PAGING, query("model", {"type": "string", "minLength": 1}, "The name of a model.")],
+        parameters=[
+            *PAGING,
+            query("model", {"type": "string", "maxLength": 255, "pattern": QUERY_TEXT}, "The name of a model."),
+        ],
     )
     def get(self, request: Request) -> Response:
         rows = queries.audit_trail(self.actor, request.query_params.get("model", ""))

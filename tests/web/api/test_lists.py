@@ -180,6 +180,8 @@ def test_promotions_are_found_by_state_stage_model_and_requester(
         ("models?nmae=churn", "nmae"),
         ("models?name=", "name"),
         ("models?name=%00", "name"),
+        ("models?tag=a%0Ab", "tag"),
+        ("audit?model=%00", "model"),
         ("promotions?state=done", "state"),
         ("me?x=1", "x"),
         ("resolve?uri=models:/a/1&x=1", "x"),
