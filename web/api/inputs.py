@@ -151,7 +151,7 @@ class NewToken(Input):
     scopes = serializers.ListField(child=serializers.ChoiceField([str(scope) for scope in Scope]), min_length=1)
     days = Whole(min_value=1, max_value=365, default=90)
     model_glob = Text(max_length=255, required=False, help_text="Only models named like this, with * and ?.")
-    owner = Text(max_length=150, required=False, help_text="Somebody else, for administrators.")
+    owner = Text(max_length=150, required=False, help_text="A service account, for administrators.")
 
 
 class NewUser(Input):

@@ -51,8 +51,8 @@ class Tokens(Resource):
     @operation(
         "Make a token",
         tag=TAG,
-        description="For yourself; for somebody else as an administrator. It cannot have scopes that the token asking "
-        "lacks.",
+        description="By a token with the scope admin: for yourself, or as an administrator for a service account. The "
+        "new one cannot have scopes that the token asking lacks.",
         takes=inputs.NewToken,
         answers={201: IssuedToken},
     )

@@ -17,7 +17,8 @@ class Audit(Resource):
     @operation(
         "List audit entries, newest first",
         tag="Audit",
-        description="Of a model that you can see; without `model` of the whole workspace, for maintainers.",
+        description="Of a model that you can see: all of it for maintainers, what you did yourself for others. Without "
+        "`model` of the whole workspace, for maintainers.",
         answers={200: paged(EntryBody)},
         parameters=[
             *PAGING,

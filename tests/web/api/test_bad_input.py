@@ -222,7 +222,9 @@ def test_a_token_for_some_models_reaches_no_others(requester: Actor) -> None:
     problem(caller("PUT", "models/churn/tags/a", {"value": "b"}), 404)
     assert problem(caller("POST", "models", {"name": "sales"}), 403)["code"] == "outside-token"
     wider = caller("POST", "tokens", {"name": "wider", "scopes": ["read"], "model_glob": "*"})
-    assert wider.json()["model_glob"] == "fraud-*"
+    assert problem(wider, 400)["field"] == "model_glob"
+    same = caller("POST", "tokens", {"name": "same", "scopes": ["read"]})
+    assert same.json()["model_glob"] == "fraud-*"
 
 
 def test_a_blocked_bypass_tells_what_is_missing(ci: Api, admin: Api, requester: Actor, monkeypatch: Any) -> None:

@@ -219,3 +219,10 @@ def test_the_audit_trail_of_a_model_and_of_the_workspace(
     assert ci("GET", "audit").status_code == 403
     assert "grant.given" in [entry["verb"] for entry in admin("GET", "audit").json()["items"]]
     assert api_of(outsider)("GET", "audit?model=churn").status_code == 404
+
+
+def test_of_a_models_trail_others_than_maintainers_read_what_they_did(ci: Api, review: Api, admin: Api) -> None:
+    ci("POST", "models", {"name": "churn"})
+    assert len(ci("GET", "audit?model=churn").json()["items"]) == 1
+    assert review("GET", "audit?model=churn").json()["items"] == []
+    assert len(admin("GET", "audit?model=churn").json()["items"]) == 1
