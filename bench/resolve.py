@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -68,6 +69,7 @@ def main() -> int:
     parser.add_argument("--connections", type=int, default=16)
     parser.add_argument("--models", type=int, default=20, help="models in each registry, five versions each")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that a time-out, too, leaves no server behind
     if not shutil.which("wrk"):
         print("wrk is missing: apt install wrk", file=sys.stderr)
         return 2
