@@ -12,6 +12,7 @@ from django.shortcuts import render
 log = structlog.get_logger()
 
 _MLFLOW_PATHS = ("/api/2.0/", "/api/3.0/", "/ajax-api/")
+_CODES = {400: "bad-request", 403: "forbidden", 404: "not-found", 500: "internal-error"}
 _MLFLOW_CODES = {400: "BAD_REQUEST", 403: "PERMISSION_DENIED", 404: "ENDPOINT_NOT_FOUND", 500: "INTERNAL_ERROR"}
 
 
@@ -46,7 +47,15 @@ def answer(request: HttpRequest, status: int, title: str, detail: str) -> HttpRe
         body = {"error_code": _MLFLOW_CODES[status], "message": f"{title}. {detail}", "request_id": request_id}
         return JsonResponse(body, status=status)
     if request.path_info.startswith("/api/"):
-        problem = {"type": "about:blank", "title": title, "status": status, "detail": detail, "request_id": request_id}
+        problem = {
+            "type": "about:blank",
+            "title": title,
+            "status": status,
+            "detail": detail,
+            "code": _CODES[status],
+            "instance": request.path,
+            "request_id": request_id,
+        }
         return JsonResponse(problem, status=status, content_type="application/problem+json")
     context = {"status": status, "title": title, "detail": detail, "request_id": request_id}
     return render(request, "error.html", context, status=status)

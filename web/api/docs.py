@@ -6,6 +6,7 @@ from functools import cache
 
 from csp.decorators import csp_update
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 from drf_spectacular.generators import SchemaGenerator
 from drf_spectacular.renderers import OpenApiYamlRenderer
@@ -43,6 +44,7 @@ class _Page(SpectacularSwaggerSplitView):
 page = csp_update({"img-src": ["data:"]})(_Page.as_view())
 
 
+@csrf_exempt
 def nothing_here(request: HttpRequest) -> HttpResponse:
     """What answers every path that is no endpoint."""
     return problem(NoSuchEndpoint(path=request.path), request)

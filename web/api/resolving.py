@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
+from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
@@ -27,6 +28,7 @@ URI = (
 _KNOWN = frozenset({"uri", "wait"})
 
 
+@csrf_exempt  # it reads no cookie; a POST is to be told that it is the wrong method
 def resolve_uri(request: HttpRequest) -> HttpResponse:
     """Answer GET and HEAD; see `_InOpenAPI` for what is taken and given."""
     try:

@@ -19,7 +19,7 @@ class Api:
     """Django's test client with a token, speaking JSON."""
 
     def __init__(self, token: str):
-        self.client = Client(raise_request_exception=False)
+        self.client = Client(raise_request_exception=False, enforce_csrf_checks=True)
         self.token = token
 
     def __call__(self, method: str, path: str, body: Any = None, **headers: str) -> Any:

@@ -114,6 +114,11 @@ def test_a_version_number_that_is_none_is_refused(number: str, ci: Api, requeste
     assert problem(ci("GET", f"models/churn/versions/{number}"), 400)["field"] == "version"
 
 
+def test_what_is_not_there_is_404_whatever_the_method(ci: Api) -> None:
+    problem(ci("POST", "nothing", {}), 404)
+    problem(ci.upload("u", "a%0A", b"x"), 404)
+
+
 def test_wrong_methods_are_told_which_are_right(ci: Api) -> None:
     for method, path, allowed in (
         ("DELETE", "models", "GET, HEAD, POST"),
