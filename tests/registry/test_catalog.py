@@ -24,8 +24,9 @@ from lineage.services.artifacts import Place
 from registry import errors
 from registry.lifecycle import Stage
 from registry.models import Delivery, Model, Version, Webhook
-from registry.queries import find_model, find_version, newest_in_stages, resolve, version_at_alias, versions
+from registry.queries import find_model, find_version, version_at_alias, versions
 from registry.references import Reference, parse
+from registry.resolving import newest_in_stages, resolve
 from registry.services import catalog, promotions
 from registry.services.catalog import Origin
 from tests import make

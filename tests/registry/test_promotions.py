@@ -18,8 +18,9 @@ from accounts.services import people, tokens
 from registry import errors
 from registry.lifecycle import Stage, State
 from registry.models import Occupancy, Promotion
-from registry.queries import find_version, resolve
+from registry.queries import find_version
 from registry.references import parse
+from registry.resolving import resolve
 from registry.services import catalog, promotions
 from registry.services.catalog import Origin
 from tests import make

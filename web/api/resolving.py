@@ -12,8 +12,9 @@ from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
 from core.errors import Refusal
-from registry.queries import Resolved, generation_of, resolve
+from registry.queries import generation_of
 from registry.references import parse
+from registry.resolving import Resolved, resolve
 from web.api import waiting
 from web.api.authentication import WORKSPACE_HEADER
 from web.api.bodies import ResolvedBody, url

@@ -11,7 +11,7 @@ from django.conf import settings
 
 from lineage.models import Experiment, LoggedModel, LoggedModelMetric, LoggedModelStatus, Metric, Run, RunStatus
 from registry.models import Model
-from registry.queries import VersionFacts
+from registry.resolving import VersionFacts
 from web.mlflow import places
 
 RUN_STATUS: dict[str | int, RunStatus] = {

@@ -7,7 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 
 from accounts.actor import Actor
-from registry import queries
+from registry import queries, resolving
 from registry.lifecycle import Stage, stage_named
 from registry.services import catalog, promotions
 from web.mlflow import encode, places, sources
@@ -29,13 +29,13 @@ def get_model(actor: Actor, fields: Fields) -> dict[str, Any]:
 
 def _model(actor: Actor, name: str) -> dict[str, Any]:
     model = queries.find_model(actor, name)
-    return {"registered_model": encode.model(model, queries.newest_in_stages(actor, name, list(Stage)))}
+    return {"registered_model": encode.model(model, resolving.newest_in_stages(actor, name, list(Stage)))}
 
 
 def latest_versions(actor: Actor, fields: Fields) -> dict[str, Any]:
     name = fields.required("name")
     wanted = {stage_named(stage) for stage in fields.strings("stages")} or set(Stage)
-    found = queries.newest_in_stages(actor, name, sorted(wanted))
+    found = resolving.newest_in_stages(actor, name, sorted(wanted))
     return {"model_versions": [encode.version(facts) for facts in found]} if found else {}
 
 
@@ -51,7 +51,7 @@ def delete_alias(actor: Actor, fields: Fields) -> dict[str, Any]:
 
 def get_alias(actor: Actor, fields: Fields) -> dict[str, Any]:
     name, alias = fields.required("name"), fields.required("alias")
-    return {"model_version": encode.version(queries.version_facts_at_alias(actor, name, alias))}
+    return {"model_version": encode.version(resolving.version_facts_at_alias(actor, name, alias))}
 
 
 def create_version(actor: Actor, request: HttpRequest) -> HttpResponse:
@@ -79,7 +79,7 @@ def get_version(actor: Actor, fields: Fields) -> dict[str, Any]:
 
 
 def _version(actor: Actor, name: str, number: object) -> dict[str, Any]:
-    return {"model_version": encode.version(queries.version_facts(actor, name, number))}
+    return {"model_version": encode.version(resolving.version_facts(actor, name, number))}
 
 
 def transition_stage(actor: Actor, fields: Fields) -> dict[str, Any]:
@@ -96,5 +96,5 @@ def transition_stage(actor: Actor, fields: Fields) -> dict[str, Any]:
 
 def download_uri(actor: Actor, fields: Fields) -> dict[str, Any]:
     """Where to load a version from: its frozen files, so that what is served is what was approved, byte for byte."""
-    facts = queries.version_facts(actor, fields.required("name"), fields.required("version"))
+    facts = resolving.version_facts(actor, fields.required("name"), fields.required("version"))
     return {"artifact_uri": places.version_root(facts.id) if facts.manifest else facts.source}

@@ -16,8 +16,9 @@ from core.errors import Invalid
 from lineage.models import Run
 from lineage.queries import RunNotFound, find_run
 from lineage.services.artifacts import Place
-from registry.queries import find_version, resolve
+from registry.queries import find_version
 from registry.references import parse
+from registry.resolving import resolve
 from registry.services.catalog import Origin
 from web.mlflow.places import Frozen, logged_model_id, logged_model_named, path_in_store, spot_at
 

@@ -1,0 +1,225 @@
+"""What a model URI, a stage, a number or an alias points at now: the hot reads, one statement each."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from accounts.actor import Actor
+from accounts.permissions import reaches
+from accounts.roles import Action, Scope
+from core import text
+from core.errors import NotFound
+from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, VersionNotFound
+from registry.lifecycle import Stage
+from registry.queries import find_model
+from registry.references import Reference, version_number
+
+# --- Versions in one statement ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class VersionFacts:
+    """A version with its tags and aliases, as a door tells it. `manifest` is the SHA-256 of its frozen files' list."""
+
+    model_id: uuid.UUID
+    name: str
+    id: uuid.UUID
+    number: int
+    stage: str
+    created_at: datetime
+    updated_at: datetime
+    registrar: str
+    description: str
+    source: str
+    run: str
+    run_link: str
+    status: str
+    status_message: str
+    logged_model_id: uuid.UUID | None
+    manifest: str | None
+    promotion_id: uuid.UUID | None  # the one that moved it into its stage
+    tags: list[tuple[str, str]]
+    aliases: list[str]
+
+
+# `held` finds the versions, each with its open occupancy. A model without any gives one row of nulls, so that one
+# statement tells it from a model that is not there.
+_FACTS = """
+SELECT m.id, m.name, v.id, v.number, held.stage, v.created_at, v.updated_at, u.username, v.description, v.source,
+       v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id, f.digest, held.promotion_id,
+       (SELECT json_agg(json_build_array(t.key, t.value) ORDER BY t.key)
+          FROM registry_versiontag t WHERE t.version_id = v.id),
+       (SELECT json_agg(a.name ORDER BY a.name) FROM registry_alias a WHERE a.version_id = v.id)
+  FROM registry_model m
+  LEFT JOIN LATERAL ({held}) held ON true
+  LEFT JOIN registry_version v ON v.id = held.version_id
+  LEFT JOIN accounts_user u ON u.id = v.registrar_id
+  LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
+ WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL
+ ORDER BY v.number DESC
+"""
+_FACTS_BY_STAGE = _FACTS.format(
+    held="""
+    SELECT newest.* FROM unnest(%s::text[]) AS wanted(stage)
+     CROSS JOIN LATERAL (
+        SELECT o.version_id, o.stage, o.promotion_id
+          FROM registry_occupancy o
+         WHERE o.model_id = m.id AND o.stage = wanted.stage AND o.ended_at IS NULL
+         ORDER BY o.number DESC LIMIT 1) newest"""
+)
+_HELD_BY_ONE = """
+    SELECT o.version_id, o.stage, o.promotion_id
+      FROM registry_version n JOIN registry_occupancy o ON o.version_id = n.id AND o.ended_at IS NULL
+     WHERE n.model_id = m.id AND n.deleted_at IS NULL AND {condition}
+     ORDER BY n.number DESC LIMIT 1"""
+_FACTS_BY_NUMBER = _FACTS.format(held=_HELD_BY_ONE.format(condition="n.number = %s::integer"))
+_FACTS_BY_ALIAS = _FACTS.format(
+    held=_HELD_BY_ONE.format(
+        condition="n.id = (SELECT a.version_id FROM registry_alias a WHERE a.model_id = m.id AND a.name = %s::text)"
+    )
+)
+_FACTS_OF_NEWEST = _FACTS.format(held=_HELD_BY_ONE.format(condition="%s::boolean"))
+
+
+def newest_in_stages(actor: Actor, name: str, stages: Sequence[Stage]) -> list[VersionFacts]:
+    """The highest version in each of `stages` that has one; ModelNotFound. One query."""
+    return _facts(actor, _FACTS_BY_STAGE, name, [str(stage) for stage in stages])
+
+
+def version_facts(actor: Actor, name: str, number: object) -> VersionFacts:
+    """One version; ModelNotFound, VersionNotFound or BadVersionNumber. One query."""
+    for found in _facts(actor, _FACTS_BY_NUMBER, name, version_number(number)):
+        return found
+    raise VersionNotFound(name=name, version=number)
+
+
+def version_facts_at_alias(actor: Actor, name: str, alias: str) -> VersionFacts:
+    """The version that an alias points at, `latest` being the highest; ModelNotFound or AliasNotFound. One query."""
+    newest = alias.lower() == "latest"
+    wanted = newest or text.searchable(alias)
+    for found in _facts(actor, _FACTS_OF_NEWEST if newest else _FACTS_BY_ALIAS, name, wanted):
+        return found
+    raise AliasNotFound(name=name, alias=alias)
+
+
+def _facts(actor: Actor, statement: str, name: str, wanted: Any) -> list[VersionFacts]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [wanted, actor.workspace_id, text.searchable(name)])
+        rows = cursor.fetchall()
+    if not rows or not _may_see(actor, rows[0][0], name):
+        raise ModelNotFound(name=name)
+    return [_as_facts(row) for row in rows if row[2] is not None]
+
+
+def _as_facts(row: Sequence[Any]) -> VersionFacts:
+    columns = list(row)
+    columns[17], columns[18] = [(key, value) for key, value in _json(row[17])], _json(row[18])  # tags, aliases
+    return VersionFacts(*columns)
+
+
+# --- Resolving --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Resolved:
+    """What a model URI points at now, and on whose word. `files` are {path, sha256, size in bytes}."""
+
+    model_id: uuid.UUID
+    name: str
+    generation: int
+    version_id: uuid.UUID
+    version: int
+    stage: str
+    source: str
+    manifest: str | None
+    size: int | None
+    files: list[dict[str, Any]]
+    run: str
+    registered_at: datetime
+    promotion_id: uuid.UUID | None
+    promoted_at: datetime | None
+    promoted_by: str | None
+    approved_by: list[str]
+    bypass: bool
+    entry_hash: str
+
+    @property
+    def etag(self) -> str:
+        """Strong: it moves with every change of what the model's URIs point at."""
+        return f'"{self.model_id.hex}.{self.generation}"'
+
+
+# One statement for all forms of reference: the condition at the end finds the version.
+_RESOLVE = """
+SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, v.source, f.digest, f.size,
+       (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
+          FROM lineage_manifestfile e WHERE e.manifest_id = f.id),
+       v.run_ref, v.created_at, p.id, p.decided_at, d.username,
+       (SELECT json_agg(u.username ORDER BY a.at) FROM registry_approval a
+          JOIN accounts_user u ON u.id = a.reviewer_id
+         WHERE a.promotion_id = p.id AND a.evidence = p.decided_evidence),
+       coalesce(p.bypass, false), coalesce(p.entry_hash, '')
+  FROM registry_model m
+  JOIN registry_version v ON v.model_id = m.id AND v.deleted_at IS NULL
+  JOIN registry_occupancy o ON o.version_id = v.id AND o.ended_at IS NULL {joined}
+  LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
+  LEFT JOIN registry_promotion p ON p.id = o.promotion_id
+  LEFT JOIN accounts_user d ON d.id = p.decided_by_id
+ WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL AND {condition}
+ ORDER BY o.number DESC
+ LIMIT 1
+"""
+_BY_STAGE = _RESOLVE.format(joined="AND o.model_id = m.id", condition="o.stage = %s")
+_BY_NUMBER = _RESOLVE.format(joined="", condition="v.number = %s")
+_BY_ALIAS = _RESOLVE.format(
+    joined="", condition="v.id = (SELECT version_id FROM registry_alias WHERE model_id = m.id AND name = %s)"
+)
+_HIGHEST = "(SELECT max(number) FROM registry_version WHERE model_id = m.id AND deleted_at IS NULL)"
+_LATEST = _RESOLVE.format(joined="", condition=f"%s AND v.number = {_HIGHEST}")
+
+
+def resolve(actor: Actor, reference: Reference) -> Resolved:
+    """What `reference` points at; ModelNotFound, VersionNotFound, NothingInStage or AliasNotFound. One query."""
+    statement, wanted = _statement(reference)
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [actor.workspace_id, reference.name, wanted])
+        row = cursor.fetchone()
+    if row is None or not _may_see(actor, row[0], row[1]):
+        find_model(actor, reference.name)
+        raise _missing(reference)
+    columns = list(row)
+    columns[9], columns[15] = _json(row[9]), _json(row[15])  # files, approved_by
+    return Resolved(*columns)
+
+
+def _statement(reference: Reference) -> tuple[str, Any]:
+    if reference.stage is not None:
+        return _BY_STAGE, str(reference.stage)
+    if reference.number is not None:
+        return _BY_NUMBER, reference.number
+    if reference.alias is not None:
+        return _BY_ALIAS, reference.alias
+    return _LATEST, True
+
+
+def _may_see(actor: Actor, model_id: uuid.UUID, name: str) -> bool:
+    return Scope.READ in actor.scopes and actor.may(Action.READ, model_id) and reaches(actor, name)
+
+
+def _missing(reference: Reference) -> NotFound:
+    if reference.stage is not None:
+        return NothingInStage(name=reference.name, stage=reference.stage)
+    if reference.alias is not None:
+        return AliasNotFound(name=reference.name, alias=reference.alias)
+    return VersionNotFound(name=reference.name, version=reference.number or "at all")
+
+
+def _json(value: Any) -> list[Any]:
+    return json.loads(value) if isinstance(value, str) else value or []
