@@ -6,6 +6,7 @@ import hashlib
 import http.client
 import json
 import os
+import shutil
 import socket
 import subprocess
 import threading
@@ -78,6 +79,9 @@ def approve_next(live: Live, name: str) -> None:
         time.sleep(0.1)
 
 
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="examples/ci.sh is for curl; apt install curl")
+
+
 def ci_script(live: Live, name: str, files: Path, **env: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", str(ROOT / "examples" / "ci.sh"), name, str(files)],
@@ -96,6 +100,7 @@ def files(tmp_path: Path) -> Path:
     return tmp_path / "build"
 
 
+@needs_curl
 @pytest.mark.smoke
 def test_ci_takes_a_build_to_production_with_curl(live: Live, files: Path) -> None:
     name = f"Curl {uuid.uuid4().hex[:8]}"
@@ -116,6 +121,7 @@ def test_ci_takes_a_build_to_production_with_curl(live: Live, files: Path) -> No
     assert live.token("ci") not in ran.stdout + ran.stderr
 
 
+@needs_curl
 def test_ci_stops_with_the_reason_when_it_is_refused(live: Live, files: Path) -> None:
     bad_name = ci_script(live, "näme", files)
     assert (bad_name.returncode, "name 'näme' is not allowed" in bad_name.stderr) == (1, True), bad_name.stderr
