@@ -59,7 +59,9 @@ def _answer(request: HttpRequest) -> HttpResponse:
     headers = {"ETag": found.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if has(request, found.etag):
         return HttpResponse(status=304, headers=headers)
-    return HttpResponse(orjson.dumps(_body(uri, found)), headers=headers, content_type="application/json")
+    content = orjson.dumps(_body(uri, found))
+    headers["Content-Length"] = str(len(content))
+    return HttpResponse(content, headers=headers, content_type="application/json")
 
 
 def _body(uri: str, found: Resolved) -> dict[str, Any]:
