@@ -14,7 +14,7 @@ from pathlib import Path
 from tests.live import Live, serving
 from tests.web.api.test_live import approve, call, candidate
 
-SECONDS = int(os.environ.get("VOUCH_FUZZ_SECONDS", "120"))
+SECONDS = int(os.environ.get("VOUCH_FUZZ_SECONDS", "60"))
 CHECKS_LEFT_OUT = "positive_data_acceptance"  # ours in schemathesis_hooks.py is the stricter one
 
 
