@@ -263,7 +263,18 @@ def drive(case: Case, options: argparse.Namespace) -> Figure:
     with tempfile.NamedTemporaryFile("w", suffix=".lua") as script:
         script.write(_SCRIPT % (names, path, case.body, case.method, headers))
         script.flush()
-        command = ["wrk", "-t1", f"-c{options.connections}", "-s", script.name, "--latency"]
+        command = [
+            "wrk",
+            "-t1",
+            "--timeout",
+            "30s",
+            "--timeout",
+            "30s",
+            f"-c{options.connections}",
+            "-s",
+            script.name,
+            "--latency",
+        ]
         target = f"{address.scheme}://{address.netloc}"
         warm_up = subprocess.run([*command, "-d1s", target], capture_output=True, text=True, check=False)
         seconds = max(1, round(options.seconds))
