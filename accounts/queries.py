@@ -83,6 +83,17 @@ def token_row(public_id: str, *, address: str | None, request_id: str) -> TokenR
 def session_actor(user: User, workspace: Workspace, *, address: str | None = None, request_id: str = "") -> Actor:
     """`user` acting in `workspace` without a token: by a session or from the command line, with every scope."""
     grants = Grant.objects.filter(workspace=workspace).filter(_held_by([user.pk])).values_list("role", "model_id")
+    return _by_session(user, workspace, grants, address=address, request_id=request_id)
+
+
+def _by_session(
+    user: User,
+    workspace: Workspace,
+    grants: Iterable[tuple[str, object]],
+    *,
+    address: str | None,
+    request_id: str,
+) -> Actor:
     roles, model_roles = _roles(grants, user.is_superuser)
     return Actor(
         user_id=user.pk,
@@ -110,17 +121,7 @@ def signed_in(user: User, slug: str, *, address: str | None, request_id: str) ->
         return [], None
     current = next((workspace for workspace in workspaces if workspace.slug == slug), workspaces[0])
     here = [(grant.role, grant.model_id) for grant in grants if grant.workspace_id == current.pk]
-    roles, model_roles = _roles(here, user.is_superuser)
-    return workspaces, Actor(
-        user_id=user.pk,
-        username=user.username,
-        workspace_id=current.pk,
-        workspace_slug=current.slug,
-        roles=roles,
-        model_roles=model_roles,
-        address=address,
-        request_id=request_id,
-    )
+    return workspaces, _by_session(user, current, here, address=address, request_id=request_id)
 
 
 def _roles(

@@ -61,11 +61,6 @@ def evidence_of(promotion: Promotion, incumbent: Version | None) -> Evidence:
     )
 
 
-def incumbent_of(promotion: Promotion) -> Version | None:
-    """The version that the promotion would replace: the newest other occupant of the stage."""
-    return incumbents_of([promotion]).get(promotion.pk)
-
-
 def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     """For each promotion that would replace a version, that version with its manifest and registrar. One query."""
     newest = (

@@ -36,9 +36,7 @@ from registry.evidence import Evidence, gather
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Model, Occupancy, Promotion, Version
 from registry.outbox import emit, emit_promotion
-from registry.outlook import Outlook as Outlook
-from registry.outlook import excluded as excluded
-from registry.outlook import outlook as outlook
+from registry.outlook import excluded, outlook
 from registry.policy import policy_for
 from registry.services.catalog import edited, locked_model, moment, version_of
 from registry.services.closing import close

@@ -18,6 +18,7 @@ from accounts.services import people, tokens
 from registry import errors
 from registry.lifecycle import Stage, State
 from registry.models import Occupancy, Promotion
+from registry.outlook import outlook
 from registry.queries import find_version
 from registry.references import parse
 from registry.resolving import resolve
@@ -211,7 +212,7 @@ def test_a_reviewer_who_lost_the_role_no_longer_counts(
     people.set_active(administrator, "reviewer", False)
     promotion = promotions.approve(second_reviewer, promotion.pk, evidence=make.evidence(promotion))
     assert promotion.state == State.OPEN
-    assert len(promotions.outlook(promotion).stale) == 1
+    assert len(outlook(promotion).stale) == 1
 
 
 def test_a_rejection_needs_a_reason_and_ends_it(churn: None, requester: Actor, reviewer: Actor) -> None:

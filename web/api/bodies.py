@@ -16,7 +16,7 @@ from lineage.models import FolderFile, Run
 from registry.lifecycle import Stage, State
 from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.models.catalog import VersionStatus
-from registry.services.promotions import Outlook
+from registry.outlook import Outlook
 
 _STAGES = [str(stage) for stage in Stage]
 _ROLES = [str(role) for role in Role]

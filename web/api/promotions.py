@@ -13,6 +13,7 @@ from registry import queries
 from registry.errors import PromotionNotFound
 from registry.lifecycle import State
 from registry.models import Promotion
+from registry.outlook import outlook
 from registry.services import promotions
 from web.api import inputs, waiting
 from web.api.authentication import TokenAuthentication
@@ -26,7 +27,7 @@ TAG = "Promotions"
 
 
 def _body(promotion: Promotion) -> Any:
-    return PromotionDetail(promotion, context={"outlook": promotions.outlook(promotion)}).data
+    return PromotionDetail(promotion, context={"outlook": outlook(promotion)}).data
 
 
 class Promotions(Resource):
