@@ -7,7 +7,7 @@ changed, dropped or moved entry breaks the chain at its place.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,6 +23,15 @@ from core.canonical import digest
 FIRST_PREVIOUS = "0" * 64
 
 
+@dataclass(frozen=True)
+class Event:
+    """Something that happened: `subject` says in words to what, `data` is JSON."""
+
+    verb: Verb
+    subject: str
+    data: dict[str, Any]
+
+
 def record(
     actor: Actor, verb: Verb, *, subject: str, data: dict[str, Any], chain_of: uuid.UUID | None = None
 ) -> AuditEntry:
@@ -30,28 +39,39 @@ def record(
 
     `subject` says in words what was acted on; `data` is JSON. Must run in the transaction of the write it records.
     """
+    return record_all(actor, [Event(verb, subject, data)], chain_of=chain_of)[0]
+
+
+def record_all(actor: Actor, events: Sequence[Event], *, chain_of: uuid.UUID | None = None) -> list[AuditEntry]:
+    """The same for several at once, in their order. Three queries, however many."""
     if not transaction.get_connection().in_atomic_block:
         raise RuntimeError("an audit entry is written in the transaction of what it records")
     chain = _locked_chain(chain_of)
+    entries = [_next(chain, actor, event) for event in events]
+    AuditEntry.objects.bulk_create(entries)
+    chain.save(update_fields=["last_sequence", "last_hash"])
+    return entries
+
+
+def _next(chain: AuditChain, actor: Actor, event: Event) -> AuditEntry:
+    """The entry that follows the chain's head, which moves on to it."""
     entry = AuditEntry(
         chain=chain,
         sequence=chain.last_sequence + 1,
         previous_hash=chain.last_hash,
         at=timezone.now(),
         workspace_id=actor.workspace_id,
-        verb=verb,
+        verb=event.verb,
         actor_id=actor.user_id,
         actor_name=actor.username,
         token_id=actor.token_id,
         address=actor.address,
         request_id=actor.request_id,
-        subject=subject[:512],
-        data=data,
+        subject=event.subject[:512],
+        data=event.data,
     )
     entry.hash = digest(_content(entry))
-    entry.save(force_insert=True)
     chain.last_sequence, chain.last_hash = entry.sequence, entry.hash
-    chain.save(update_fields=["last_sequence", "last_hash"])
     return entry
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 import uuid
 from typing import Protocol
 
 from accounts.actor import Actor
 from accounts.roles import NEEDS, Action
+from core import text
 from core.errors import Denied
 
 
@@ -69,8 +69,7 @@ def require_anywhere(actor: Actor, action: Action) -> None:
 
 def reaches(actor: Actor, model_name: str) -> bool:
     """Whether the actor's token, if it is bound to model names, covers `model_name`."""
-    # fnmatch's own translation never backtracks: `*a*a*a*b` as a plain expression would hold the process for minutes.
-    return not actor.model_glob or fnmatch.fnmatchcase(model_name, actor.model_glob.replace("[", "[[]"))
+    return not actor.model_glob or text.fits(model_name, actor.model_glob)
 
 
 def glob_as_regex(glob: str) -> str:

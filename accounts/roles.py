@@ -41,6 +41,12 @@ class Action(StrEnum):
     WITHDRAW_PROMOTION = "promotion.withdraw"
     APPROVE_PROMOTION = "promotion.approve"
     BYPASS_POLICY = "promotion.bypass"
+    ROLL_BACK = "promotion.roll-back"
+    REVIEW_AFTERWARDS = "promotion.review-afterwards"
+    REPORT_CHECK = "check.report"
+    COMMENT = "comment.create"
+    MODERATE_COMMENTS = "comment.moderate"
+    EDIT_POLICY = "policy.edit"
     READ_AUDIT = "audit.read"
     EDIT_GRANTS = "grant.edit"
     EDIT_USERS = "user.edit"
@@ -75,6 +81,12 @@ NEEDS: dict[Action, Need] = {
     Action.WITHDRAW_PROMOTION: Need(_CONTRIBUTORS | _REVIEWERS, Scope.REQUEST),
     Action.APPROVE_PROMOTION: Need(_REVIEWERS, Scope.REVIEW),
     Action.BYPASS_POLICY: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),
+    Action.ROLL_BACK: Need(_REVIEWERS, Scope.REVIEW),
+    Action.REVIEW_AFTERWARDS: Need(_REVIEWERS, Scope.REVIEW),
+    Action.REPORT_CHECK: Need(_CONTRIBUTORS, Scope.REGISTER),
+    Action.COMMENT: Need(_CONTRIBUTORS | _REVIEWERS, Scope.REQUEST),
+    Action.MODERATE_COMMENTS: Need(_MAINTAINERS, Scope.REQUEST),
+    Action.EDIT_POLICY: Need(_MAINTAINERS, Scope.ADMIN),
     Action.READ_AUDIT: Need(_MAINTAINERS, Scope.READ),
     Action.EDIT_GRANTS: Need(_MAINTAINERS, Scope.ADMIN),
     Action.EDIT_USERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),

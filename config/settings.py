@@ -125,6 +125,12 @@ CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     "expire-promotions": {"task": "registry.tasks.expire_promotions", "schedule": 60.0, "options": {"expires": 60}},
+    "look-again": {"task": "registry.tasks.look_again_at_promotions", "schedule": 60.0, "options": {"expires": 60}},
+    "announce-lapsed": {
+        "task": "registry.tasks.announce_lapsed_promotions",
+        "schedule": 600.0,
+        "options": {"expires": 600},
+    },
     "sweep-incoming": {"task": "lineage.tasks.sweep_incoming", "schedule": 3600.0, "options": {"expires": 3600}},
     "prune-idempotency-keys": {"task": "accounts.tasks.prune_idempotency_keys", "schedule": 3600.0},
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import re
 import unicodedata
 from urllib.parse import unquote
@@ -122,3 +123,9 @@ def sha256(field: str, value: object) -> str:
     if not isinstance(value, str) or not DIGEST.fullmatch(value):
         raise BadDigest(field=field, value=value)
     return value
+
+
+def fits(name: str, pattern: str) -> bool:
+    """Whether `name` fits a shell-like pattern, in which `*` and `?` are wild and nothing else is."""
+    # fnmatch's own translation never backtracks: `*a*a*a*b` as a plain expression would hold the process for minutes.
+    return fnmatch.fnmatchcase(name, pattern.replace("[", "[[]"))

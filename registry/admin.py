@@ -45,7 +45,7 @@ class OccupancyAdmin(ReadOnly):
 class PromotionAdmin(ReadOnly):
     list_display = ("__str__", "state", "bypass", "requester", "requested_at", "decided_by", "decided_at")
     list_select_related = ("version__model", "requester", "decided_by")
-    list_filter = ("state", "stage")
+    list_filter = ("state",)
     search_fields = ("model__name__exact",)
     ordering = ("-id",)
 

@@ -47,6 +47,18 @@ class UnknownStage(Invalid):
     """{field} {value!r} is not a stage: use one of {known}."""
 
 
+class BadTarget(Invalid):
+    """{field} {value!r} is neither a stage nor an alias: use one of {known}, or an alias such as '@champion'."""
+
+
+class BadGate(Invalid):
+    """{field} {why}: {hint}."""
+
+
+class BadRules(Invalid):
+    """{field} {why}: {hint}."""
+
+
 class NothingToArchive(Invalid):
     """archive_existing_versions makes sense for a stage that serves, Staging or Production, not for {stage}."""
 
@@ -111,9 +123,36 @@ class AlreadyApproved(Conflict):
 
 
 class AlreadyThere(Conflict):
-    """Version {version} of {name!r} is in {stage} already."""
+    """Version {version} of {name!r} is in {target} already."""
 
-    field = "stage"
+    field = "target"
+
+
+class OpenAlready(Conflict):
+    """The same is asked for already by the promotion {promotion}: see {page}."""
+
+
+class PolicyNotFound(NotFound):
+    """There is no policy for {target} of {scope} that you can see."""
+
+
+class BadScope(Invalid):
+    """{field} {value!r} will not do: {why}."""
+
+
+class BypassForbidden(Blocked):
+    """The policy {policy} forbids a bypass. Missing: {missing}."""
+
+
+class AliasProtected(Blocked):
+    """The alias {alias!r} is protected by the policy {policy}: ask for the promotion of another version to @{alias};
+    only an administrator can remove it, where the policy allows a bypass."""
+
+    field = "alias"
+
+
+class AliasInUse(Conflict):
+    """The protected alias {alias!r} points at version {version} of {name!r}: move it to another version first."""
 
 
 class SelfApproval(Denied):
@@ -141,4 +180,4 @@ class ExclusiveStageTaken(Conflict):
 
 
 class ReviewNeeded(Blocked):
-    """{name!r} version {version} is not in {stage} yet. It needs: {missing}. See promotion {promotion} at {page}"""
+    """{name!r} version {version} is not in {target} yet. It needs: {missing}. See promotion {promotion} at {page}"""

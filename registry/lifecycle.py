@@ -32,6 +32,7 @@ class Act(StrEnum):
     WITHDRAW = "withdraw"
     SUPERSEDE = "supersede"
     EXPIRE = "expire"
+    REOPEN = "reopen"
 
 
 _AFTER: dict[tuple[State, Act], State] = {
@@ -41,6 +42,9 @@ _AFTER: dict[tuple[State, Act], State] = {
     (State.OPEN, Act.WITHDRAW): State.WITHDRAWN,
     (State.OPEN, Act.SUPERSEDE): State.SUPERSEDED,
     (State.OPEN, Act.EXPIRE): State.EXPIRED,
+    (State.REJECTED, Act.REOPEN): State.OPEN,
+    (State.WITHDRAWN, Act.REOPEN): State.OPEN,
+    (State.EXPIRED, Act.REOPEN): State.OPEN,
 }
 
 

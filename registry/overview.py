@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import reduce
 
@@ -17,8 +17,9 @@ from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
 from registry.lifecycle import Stage, State
 from registry.models import Model, Occupancy, Promotion, Version
-from registry.policy import policy_for
+from registry.policy import Terms
 from registry.queries import files_of, find_version, occupancies
+from registry.ruling import Ruling, rulings
 
 ON_BOARD = 5  # versions shown in each column of the board
 FILES_SHOWN = 500
@@ -131,7 +132,7 @@ class VersionDetails:
 
 
 def version_details(version: Version) -> VersionDetails:
-    """What the page of a version shows besides it. Five queries."""
+    """What the page of a version shows besides it. Six queries."""
     files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
     asked = version.promotions.select_related("model", "version", "requester", "decided_by")
     promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
@@ -154,8 +155,17 @@ def find_file(actor: Actor, name: object, number: object, path: str) -> Manifest
     return file
 
 
+def outcome_of(promotion: Promotion, before: Collection[int]) -> str:
+    """In words, what carrying out a promotion does, or did; `before` are the versions that it displaces."""
+    done = promotion.state != State.OPEN
+    if promotion.stage:
+        return outcome(promotion.version.number, promotion.target, before, done=done)
+    instead = "".join(f" instead of v{number}" for number in before)
+    return f"{promotion.target} {'pointed' if done else 'points'} at v{promotion.version.number}{instead}"
+
+
 def outcome(number: int, stage: str, displaced: Collection[int], *, done: bool = False) -> str:
-    """In words, what carrying out a promotion does, or did: "v7 becomes Production, v5 becomes Archived"."""
+    """The same for a stage: "v7 becomes Production, v5 becomes Archived"."""
     lines = [f"v{number} {'became' if done else 'becomes'} {stage}"]
     if displaced:
         archived = [f"v{other}" for other in sorted(displaced)]
@@ -167,24 +177,36 @@ def outcome(number: int, stage: str, displaced: Collection[int], *, done: bool =
 def _moves(version: Version, asked: Collection[Promotion]) -> tuple[Move, ...]:
     exclusive = Occupancy.objects.filter(model_id=version.model_id, exclusive=True, ended_at__isnull=True)
     holders = dict(exclusive.values_list("stage", "version__number"))
-    open_for = {promotion.stage: promotion for promotion in asked}
+    open_for = {promotion.target: promotion for promotion in asked}
+    ruled = rulings(version.model, list(Stage))
     return tuple(
-        _move(version, stage, holders, open_for.get(stage))
+        _move(version, stage, holders, open_for.get(stage), ruled)
         for stage in (Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
         if stage != version.stage
     )
 
 
-def _move(version: Version, stage: Stage, holders: dict[str, int], asked: Promotion | None) -> Move:
-    terms = policy_for(stage)
+def _move(
+    version: Version, stage: Stage, holders: dict[str, int], asked: Promotion | None, ruled: Mapping[str, Ruling]
+) -> Move:
+    terms = ruled[stage].terms
     displaced = [holders[stage]] if terms.exclusive and stage in holders else []
     words = outcome(version.number, stage, displaced)
-    direct = terms.approvals == 0
-    if direct:
-        words = f"At once: {words}."
-    else:
-        people = "one reviewer" if terms.approvals == 1 else f"{terms.approvals} reviewers"
-        words = f"Nothing changes yet. Once {people} who had no part in it approved: {words}."
-    if policy_for(Stage(version.stage)).exclusive:
+    direct = ruled[stage].free
+    words = f"At once: {words}." if direct else f"Nothing changes yet. Once {_asked(terms)}: {words}."
+    if ruled[version.stage].terms.exclusive:
         words += f" Nothing is in {version.stage} after that, so whatever loads it from there finds none."
     return Move(stage, direct, words, asked)
+
+
+def _asked(terms: Terms) -> str:
+    """In words, what has to happen before a promotion under these terms goes through."""
+    asked = []
+    if terms.approvals:
+        people = "one reviewer" if terms.approvals == 1 else f"{terms.approvals} reviewers"
+        asked.append(f"{people} who had no part in it approved")
+    if terms.teams:
+        asked.append(f"a member of {' and of '.join(terms.teams)} approved")
+    if terms.gates:
+        asked.append(f"{len(terms.gates)} gate{'s pass' if len(terms.gates) > 1 else ' passes'}")
+    return " and ".join(asked)

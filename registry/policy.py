@@ -1,12 +1,64 @@
-"""What a promotion into a stage needs. Pure Python; the shipped default is the only policy so far."""
+"""What a promotion needs: the terms of a policy, what they may hold, and when new ones are stricter. Pure Python."""
 
 from __future__ import annotations
 
 import datetime
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from jsonschema import Draft202012Validator
+
+from registry import gates
+from registry.errors import BadRules
 from registry.lifecycle import Stage
+
+ALIAS_MARK = "@"
+_TEAM = {"type": "string", "pattern": r"^[A-Za-z0-9_-]{1,63}$"}
+_TEAMS = {"type": "array", "items": _TEAM, "maxItems": 20, "uniqueItems": True}
+
+# What a policy says, as JSON Schema; the gates have schemas of their own.
+RULES: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "approvals": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 20,
+            "default": 1,
+            "description": "How many people must approve; 0: carried out as soon as the gates pass.",
+        },
+        "teams": {**_TEAMS, "default": [], "description": "Teams of which a member must approve, each of them."},
+        "excluded_teams": {
+            **_TEAMS,
+            "default": [],
+            "description": "Teams whose members cannot approve, besides those who had part in it.",
+        },
+        "exclusive": {
+            "type": "boolean",
+            "default": True,
+            "description": "The stage has one occupant; the one before is archived. An alias always has one.",
+        },
+        "gates": {"type": "array", "default": [], "maxItems": gates.LIMIT},
+        "lifetime_days": {
+            "type": "integer",
+            "minimum": 1,
+            "maximum": 365,
+            "default": 30,
+            "description": "Days after which an open promotion expires.",
+        },
+        "approval_days": {
+            "type": ["integer", "null"],
+            "minimum": 1,
+            "maximum": 3650,
+            "default": None,
+            "description": "Days for which an approval holds; a version that stays longer must be vouched for anew. "
+            "null: for ever.",
+        },
+        "bypass": {"type": "boolean", "default": True, "description": "An administrator may carry it out alone."},
+    },
+    "additionalProperties": False,
+}
 
 
 @dataclass(frozen=True)
@@ -14,34 +66,131 @@ class Terms:
     """The rules that one promotion is judged by."""
 
     name: str  # the policy and its revision, for people and for the evidence
-    approvals: int  # how many people must approve; 0: carried out at once
+    approvals: int  # how many people must approve; 0: carried out as soon as the gates pass
     exclusive: bool  # the stage has one occupant, and the one before is archived
     bypass: bool  # an administrator may carry it out alone, which is marked
     lifetime_days: int  # after which an open promotion expires
+    teams: tuple[str, ...] = ()  # of each of these a member must approve
+    excluded_teams: tuple[str, ...] = ()  # whose members may not
+    gates: tuple[gates.Definition, ...] = ()
+    approval_days: int | None = None  # for which an approval holds; None: for ever
+    why: str = ""  # why this policy and no other
 
     @property
     def lifetime(self) -> datetime.timedelta:
         return datetime.timedelta(days=self.lifetime_days)
 
+    @property
+    def approval_lifetime(self) -> datetime.timedelta | None:
+        return datetime.timedelta(days=self.approval_days) if self.approval_days else None
+
+    @property
+    def asks_people(self) -> bool:
+        """Whether anybody has to approve."""
+        return self.approvals > 0 or bool(self.teams)
+
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Terms:
-        return cls(**value)
+    def from_json(cls, value: Mapping[str, Any]) -> Terms:
+        lists = ("teams", "excluded_teams", "gates")
+        known: dict[str, Any] = {key: tuple(item) if key in lists else item for key, item in value.items()}
+        return cls(**known)
 
+    @classmethod
+    def of(cls, rules: Mapping[str, Any], *, name: str, why: str) -> Terms:
+        """The terms that these rules, checked before, make."""
+        return cls.from_json({**rules, "name": name, "why": why})
+
+    @property
+    def rules(self) -> dict[str, Any]:
+        """What of it a policy says: everything but its name and why it was chosen."""
+        rules = self.as_json()
+        del rules["name"], rules["why"]
+        return rules
+
+
+def checked(rules: object) -> dict[str, Any]:
+    """`rules` as a policy keeps them, what they do not say filled in; BadRules or BadGate, naming the field."""
+    if not isinstance(rules, Mapping):
+        raise BadRules(field="rules", why="is not an object", hint="write it like {'approvals': 2}")
+    for error in sorted(Draft202012Validator(RULES).iter_errors(rules), key=lambda error: list(error.path)):
+        raise BadRules(
+            field=gates.path_of("", error.absolute_path).removeprefix(".") or "rules",
+            why=str(error.message),
+            hint=f"a policy says {', '.join(RULES['properties'])}",
+        )
+    filled = {name: rules.get(name, schema["default"]) for name, schema in RULES["properties"].items()}
+    both = sorted(set(filled["teams"]) & set(filled["excluded_teams"]))
+    if both:
+        raise BadRules(
+            field="excluded_teams", why=f"holds {both[0]}, whose approval is needed", hint="take it out of one"
+        )
+    return {**filled, "gates": list(gates.checked(filled["gates"]))}
+
+
+def tightened(before: Terms, now: Terms) -> list[str]:
+    """In words, what `now` asks that `before` did not; empty when it asks no more.
+
+    A gate that is not the same counts as one that was not there. The lifetime of a request is no matter of strictness.
+    """
+    return list(_tightened(before, now))
+
+
+def _tightened(before: Terms, now: Terms) -> Iterator[str]:
+    if now.approvals > before.approvals:
+        yield f"{now.approvals} approvals instead of {before.approvals}"
+    for team in sorted(set(now.teams) - set(before.teams)):
+        yield f"an approval by the team {team}"
+    for team in sorted(set(now.excluded_teams) - set(before.excluded_teams)):
+        yield f"no approval by the team {team}"
+    for definition in now.gates:
+        if definition not in before.gates:
+            yield f"the gate {gates.GATES[definition['gate']].title(definition)}"
+    if now.exclusive and not before.exclusive:
+        yield "one occupant only"
+    if before.bypass and not now.bypass:
+        yield "no bypass"
+    if now.approval_days and now.approval_days < (before.approval_days or float("inf")):
+        yield f"approvals hold for {now.approval_days} days only"
+
+
+# --- Which policy -----------------------------------------------------------------------------------------------------
 
 _DIRECT = Terms(name="shipped default, direct", approvals=0, exclusive=False, bypass=True, lifetime_days=30)
 _REVIEWED = Terms(name="shipped default, reviewed", approvals=1, exclusive=True, bypass=True, lifetime_days=30)
 
-SHIPPED: dict[Stage, Terms] = {
+SHIPPED: dict[str, Terms] = {
     Stage.NONE: _DIRECT,
     Stage.STAGING: _DIRECT,
     Stage.PRODUCTION: _REVIEWED,
     Stage.ARCHIVED: _DIRECT,
 }
+_FREE_ALIAS = Terms(name="shipped default, free alias", approvals=0, exclusive=True, bypass=True, lifetime_days=30)
 
 
-def policy_for(stage: Stage) -> Terms:
-    """The terms in force for a promotion into `stage`."""
-    return SHIPPED[stage]
+def shipped(target: str) -> Terms:
+    """The terms for `target`, a stage or '@' and an alias, where no policy was written."""
+    return SHIPPED.get(target, _FREE_ALIAS)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """Which models a policy is for: one of them, those whose name fits a pattern, or (neither) all of the workspace."""
+
+    model: str = ""
+    pattern: str = ""  # `*` and `?` as in a shell
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """The higher, the more specific: a model, then the pattern with most letters of its own, then the workspace."""
+        if self.model:
+            return (2, 0, 0)
+        if not self.pattern:
+            return (0, 0, 0)
+        wild = sum(self.pattern.count(mark) for mark in "*?")
+        return (1, len(self.pattern) - wild, -wild)
+
+    def __str__(self) -> str:
+        return f"model {self.model}" if self.model else f"models {self.pattern}" if self.pattern else "all models"

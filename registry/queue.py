@@ -12,10 +12,9 @@ from django.db.models import QuerySet
 
 from accounts.actor import Actor
 from accounts.roles import Action
-from registry.evidence import gather_all
 from registry.lifecycle import State
 from registry.models import Approval, Promotion
-from registry.outlook import Outlook, outlooks
+from registry.outlook import Outlook, evidences, outlooks
 from registry.parts import without_part_of
 
 COUNTED = 100  # beyond it a count says "more than"
@@ -94,10 +93,10 @@ class Queue:
         """Open promotions that the actor approved on the evidence of now: a digest, which only Python makes."""
         seen = Promotion.objects.visible_to(self.actor).open()
         own = Approval.objects.filter(reviewer=self.actor.user_id, promotion__in=seen)
-        given = list(own.select_related("promotion__version__manifest")[:_LOOKED_AT])
+        given = list(own.select_related("promotion__model", "promotion__version__manifest")[:_LOOKED_AT])
         if not given:
             return []
-        now = gather_all([approval.promotion for approval in given])
+        now = evidences([approval.promotion for approval in given])
         return [a.promotion_id for a in given if a.evidence == now[a.promotion_id].digest]
 
     def _why(self, promotion: Promotion, look: Outlook | None) -> str:

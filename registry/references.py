@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 
 from core import text
-from registry.errors import BadAlias, BadReference, BadSource, BadVersionNumber
-from registry.lifecycle import Stage
+from registry.errors import BadAlias, BadReference, BadSource, BadTarget, BadVersionNumber, UnknownStage
+from registry.lifecycle import Stage, stage_named
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
@@ -84,3 +84,13 @@ def alias_name(value: object) -> str:
     ):
         raise BadAlias(value=value)
     return value
+
+
+def target_named(value: object, *, field: str = "target") -> str:
+    """`value` as what a promotion moves: the name of a stage, in any case, or '@' and an alias; BadTarget."""
+    try:
+        if isinstance(value, str) and value.startswith("@"):
+            return f"@{alias_name(value[1:])}"
+        return stage_named(value)
+    except (BadAlias, UnknownStage):
+        raise BadTarget(field=field, value=value, known=", ".join(Stage)) from None

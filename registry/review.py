@@ -8,15 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.roles import NEEDS, Action
+from core.canonical import digest
 from registry.comparison import Comparison, compare
 from registry.evidence import what_changed
 from registry.lifecycle import State
-from registry.models import Approval, Occupancy, Promotion, Version
-from registry.outlook import Outlook, outlook
-from registry.overview import outcome
+from registry.models import Approval, Occupancy, Pointing, Promotion, Version
+from registry.outlook import Outlook, barred_team, outlook
+from registry.overview import outcome_of
 from registry.queries import find_promotion
 
 
@@ -77,8 +79,8 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         comparison=compare(promotion.version, incumbent),
         approvals=approvals,
         timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
-        outcome=outcome(promotion.version.number, promotion.stage, _displaced(promotion, before), done=not is_open),
-        carried_out_by_next=look.lacking <= 1,
+        outcome=outcome_of(promotion, _displaced(promotion, before)),
+        carried_out_by_next=look.lacking <= 1 and len(look.teams_lacking) <= 1 and not look.failing,
         has_approved=mine,
         cannot_approve=cannot,
         may_reject=is_open and not cannot,
@@ -89,18 +91,24 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     )
 
 
-def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str) -> str:
-    """In words, what is not as it was when the evidence had the digest `seen`; empty when everything is."""
+def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str, then: object) -> str:
+    """In words, what is not as it was when the evidence had the digest `seen`; empty when everything is.
+
+    `then` is that evidence as the page had it, which is believed when its digest is `seen`.
+    """
     promotion = find_promotion(actor, promotion_id)
     now = outlook(promotion).evidence
-    return "" if now.digest == seen else what_changed(promotion, [seen], now)[seen]
+    then = then if isinstance(then, dict) and digest(then) == seen else None
+    return "" if now.digest == seen else what_changed(then, now, promotion.target)
 
 
 def _occupants_then(promotion: Promotion, look: Outlook) -> list[Version]:
     """The other versions in the stage: now, or just before the promotion was decided. At most 20, newest first."""
-    if promotion.decided_at is None and not promotion.archive_existing:
+    if promotion.decided_at is None and (promotion.alias or not promotion.archive_existing):
         return [look.incumbent] if look.incumbent else []
-    held = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.stage)
+    if promotion.alias:
+        return _pointed_at_then(promotion)
+    held = Occupancy.objects.filter(model_id=promotion.model_id, stage=promotion.target)
     held = held.exclude(version_id=promotion.version_id)
     if promotion.decided_at is None:
         held = held.filter(ended_at__isnull=True)
@@ -110,12 +118,20 @@ def _occupants_then(promotion: Promotion, look: Outlook) -> list[Version]:
     return [occupancy.version for occupancy in _with_versions(held).order_by("-version__number")[:20]]
 
 
+def _pointed_at_then(promotion: Promotion) -> list[Version]:
+    """What the alias pointed at just before the promotion was decided."""
+    before = Pointing.objects.filter(model_id=promotion.model_id, alias=promotion.alias)
+    before = before.exclude(version_id=promotion.version_id).filter(started_at__lt=promotion.decided_at)
+    before = before.filter(Q(ended_at__isnull=True) | Q(ended_at__gte=promotion.decided_at))
+    return [at.version for at in before.select_related("version__manifest", "version__registrar")[:1]]
+
+
 def _with_versions(held: QuerySet[Occupancy]) -> QuerySet[Occupancy]:
     return held.select_related("version__manifest", "version__registrar")
 
 
 def _displaced(promotion: Promotion, before: Collection[Version]) -> list[int]:
-    if promotion.terms.exclusive or promotion.archive_existing:
+    if promotion.alias or promotion.terms.exclusive or promotion.archive_existing:
         return [version.number for version in before]
     return []
 
@@ -126,11 +142,19 @@ def _approvals(promotion: Promotion, look: Outlook) -> tuple[Vouched, ...]:
         decided = promotion.decided_evidence
         late = "given for other evidence than was decided on"
         return tuple(Vouched(a, late if decided and a.evidence != decided else "") for a in given)
-    now = look.evidence.digest
-    changes = what_changed(promotion, {a.evidence for a in look.stale if a.evidence != now}, look.evidence)
     found = [Vouched(approval, "") for approval in look.counting]
-    found += [Vouched(a, changes.get(a.evidence, "its giver may not review this any more")) for a in look.stale]
+    found += [Vouched(approval, _stale(promotion, look, approval)) for approval in look.stale]
     return tuple(sorted(found, key=lambda vouched: vouched.approval.at))
+
+
+def _stale(promotion: Promotion, look: Outlook, approval: Approval) -> str:
+    """Why an approval does not count."""
+    if approval.evidence != look.evidence.digest:
+        return what_changed(approval.looked_at, look.evidence, promotion.target)
+    lifetime = promotion.terms.approval_lifetime
+    if lifetime and approval.at + lifetime <= timezone.now():
+        return f"it was given more than {promotion.terms.approval_days} days ago"
+    return "its giver may not review this any more"
 
 
 def _cannot_approve(actor: Actor, promotion: Promotion, look: Outlook) -> str:
@@ -139,6 +163,8 @@ def _cannot_approve(actor: Actor, promotion: Promotion, look: Outlook) -> str:
     if not actor.may(Action.APPROVE_PROMOTION, promotion.model_id):
         wanted = ", ".join(sorted(NEEDS[Action.APPROVE_PROMOTION].roles))
         return f"you do not hold a role that reviews ({wanted})"
+    if team := barred_team(promotion, actor.user_id):
+        return f"the policy leaves out the team {team}, which you are in"
     return look.excluded.get(actor.user_id, "")
 
 

@@ -23,10 +23,11 @@ _LOOK_AGAIN_AFTER = 1.0
 _LINGER = 5.0  # seconds that the listener stays when nobody waits any more
 
 
-def wake(subject: uuid.UUID) -> None:
-    """Tell whoever waits for `subject`, the id of a model or a promotion, when the present transaction commits."""
+def wake(*subjects: uuid.UUID) -> None:
+    """Tell whoever waits for these, the ids of models or promotions, when the present transaction commits."""
     with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, subject.hex])
+        ids = [subject.hex for subject in subjects]
+        cursor.execute("SELECT pg_notify(%s, subject) FROM unnest(%s::text[]) AS subject", [CHANNEL, ids])
 
 
 def wait_for(subject: uuid.UUID, changed: Callable[[], bool], *, seconds: float) -> bool:

@@ -11,8 +11,8 @@ from accounts.roles import Role, Scope
 from accounts.services import people, tokens
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
-from registry.evidence import gather
 from registry.models import Model, Promotion, Version
+from registry.outlook import outlook
 from registry.services import catalog, promotions
 from registry.services.catalog import Origin
 
@@ -63,7 +63,7 @@ def version(owner: Actor, name: str = "churn", content: bytes | None = None, **m
 
 
 def evidence(promotion: Promotion) -> str:
-    return gather(Promotion.objects.get(pk=promotion.pk)).digest
+    return outlook(Promotion.objects.select_related("model", "version__manifest").get(pk=promotion.pk)).evidence.digest
 
 
 def in_production(requester: Actor, reviewer: Actor, candidate: Version) -> Promotion:

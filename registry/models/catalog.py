@@ -161,6 +161,8 @@ class Alias(models.Model):
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="aliases")
     name = models.CharField(max_length=255)
     version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="aliases")
+    # The promotion that pointed it there, where a policy protects it.
+    promotion = models.ForeignKey("Promotion", null=True, on_delete=models.PROTECT, related_name="+")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["model", "name"], name="alias_once_in_model")]
@@ -205,3 +207,28 @@ class Occupancy(models.Model):
 
     def __str__(self) -> str:
         return f"{self.version} in {self.stage}"
+
+
+class Pointing(models.Model):
+    """An alias points at a version from one moment to another; open ones are the present, closed ones history."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="pointings", db_index=False)
+    alias = models.CharField(max_length=255)
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="pointings")
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    promotion = models.ForeignKey("Promotion", null=True, on_delete=models.PROTECT, related_name="pointings")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["model", "alias"], condition=Q(ended_at__isnull=True), name="alias_points_at_one_version"
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at__isnull=True) | Q(ended_at__gte=F("started_at")), name="pointing_ends_after_start"
+            ),
+        ]
+        indexes = [models.Index(fields=["model", "alias", "-started_at"], name="pointing_history")]
+
+    def __str__(self) -> str:
+        return f"@{self.alias} at {self.version}"

@@ -1,4 +1,4 @@
-"""Models, versions, tags and aliases."""
+"""Models, versions and their tags."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Manager, QuerySet
+from django.db.models import F, Manager
 from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 
@@ -22,23 +22,21 @@ from lineage.models import LoggedModel, Manifest, Run
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
 from registry.errors import (
-    AliasNotFound,
     LooksLikeAnother,
     ModelExists,
-    ModelNotFound,
     NoFiles,
     NotYourVersion,
     StageInUse,
     Stale,
     TooManyTags,
-    VersionNotFound,
 )
-from registry.lifecycle import Act, Stage
-from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
+from registry.lifecycle import Stage
+from registry.models import Model, ModelTag, Occupancy, Pointing, Version, VersionTag
 from registry.outbox import emit
-from registry.references import alias_name, version_number
-from registry.services.closing import close
-from registry.wakeups import wake
+from registry.services.aliases import refuse_protected
+from registry.services.carrying import settle_all
+from registry.services.closing import supersede
+from registry.services.locks import edited, locked_model, moment, version_of
 
 DESCRIPTION_LIMIT = 100_000
 TAG_VALUE_LIMIT = 5000
@@ -46,53 +44,9 @@ TAGS_LIMIT = 100
 REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
 
-# --- Locks ------------------------------------------------------------------------------------------------------------
-
-
-def locked_model(actor: Actor, name: object) -> Model:
-    """The visible model of this name, its row locked until the transaction ends; ModelNotFound.
-
-    This is the lock that every write to a model, its versions and its promotions takes first.
-    """
-    visible = Model.objects.visible_to(actor).filter(name=text.searchable(name))
-    model = visible.select_for_update(of=("self",), no_key=True).first()
-    if model is None:
-        raise ModelNotFound(name=name)
-    return model
-
-
-def version_of(model: Model, number: object) -> Version:
-    """The living version of a locked model; VersionNotFound."""
-    version = (
-        Version.objects.with_stage()
-        .filter(model=model, number=version_number(number), deleted_at__isnull=True)
-        .select_related("manifest")
-        .first()
-    )
-    if version is None:
-        raise VersionNotFound(name=model.name, version=number)
-    version.model = model
-    return version
-
-
-def moment(*held: Occupancy) -> datetime.datetime:
-    """Now, but not before any of `held` began: the clocks of two machines may differ, an interval never runs back."""
-    return max([timezone.now(), *(occupancy.started_at for occupancy in held)])
-
-
 def _same_revision(row: Model | Version, expected: int | None) -> None:
     if expected is not None and row.revision != expected:
         raise Stale
-
-
-def edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
-    """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on."""
-    model.updated_at = timezone.now()
-    model.revision += 1
-    if resolves_anew:
-        model.generation += 1
-        wake(model.id)
-    model.save(update_fields=["updated_at", "revision", "generation", *changed])
 
 
 def _version_edited(version: Version, *changed: str) -> None:
@@ -147,6 +101,7 @@ def describe_model(actor: Actor, name: object, description: str, *, expected: in
     model.description = text.free_text("description", description, limit=DESCRIPTION_LIMIT)
     edited(model, "description")
     emit(actor, Verb.MODEL_UPDATED, model, description=model.description)
+    settle_all(actor, model)
     return model
 
 
@@ -171,10 +126,13 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     for occupancy in held:
         raise StageInUse(name=model.name, version=occupancy.version.number, stage=occupancy.stage)
     now = timezone.now()
-    _supersede(actor, model, model.promotions.open(), why="the model was deleted")
+    supersede(actor, model, model.promotions.open(), why="the model was deleted")
     now_held = Occupancy.objects.filter(model=model, ended_at__isnull=True)
     now_held.update(ended_at=Greatest(now, F("started_at")))
     model.aliases.all().delete()
+    pointing = Pointing.objects.filter(model=model, ended_at__isnull=True)
+    pointing.update(ended_at=Greatest(now, F("started_at")))
+    model.policies.living().update(retired_at=now)
     model.versions.filter(deleted_at__isnull=True).update(deleted_at=now)
     model.deleted_at = now
     edited(model, "deleted_at", resolves_anew=True)
@@ -340,6 +298,7 @@ def describe_version(
         version=version.number,
         description=version.description,
     )
+    settle_all(actor, model, version)
     return version
 
 
@@ -352,6 +311,7 @@ def tag_version(actor: Actor, name: object, number: object, key: str, value: str
     _change_tag(version.tags, key, value)
     _version_edited(version)
     emit(actor, Verb.VERSION_TAGGED, model, subject=str(version), version=version.number, key=key, value=value)
+    settle_all(actor, model, version)
     return version
 
 
@@ -368,55 +328,18 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
     held = version.occupancies.get(ended_at__isnull=True)
     if held.exclusive:
         raise StageInUse(name=model.name, version=version.number, stage=held.stage)
+    refuse_protected(model, version.aliases.values_list("name", flat=True), version)
     now = moment(held)
-    _supersede(actor, model, version.promotions.open(), why="the version was deleted")
+    supersede(actor, model, version.promotions.open(), why="the version was deleted")
     held.ended_at = now
     held.save(update_fields=["ended_at"])
     version.aliases.all().delete()
+    pointing = version.pointings.filter(ended_at__isnull=True)
+    pointing.update(ended_at=Greatest(now, F("started_at")))
     version.deleted_at = now
     _version_edited(version, "deleted_at")
     edited(model, resolves_anew=True)
     emit(actor, Verb.VERSION_DELETED, model, subject=str(version), version=version.number)
-
-
-def _supersede(actor: Actor, model: Model, promotions: QuerySet[Promotion], *, why: str) -> None:
-    for promotion in promotions.select_related("version"):
-        promotion.model = model
-        close(actor, promotion, Act.SUPERSEDE, why)
-
-
-# --- Aliases ----------------------------------------------------------------------------------------------------------
-
-
-@transaction.atomic
-def set_alias(actor: Actor, name: object, alias: object, number: object) -> Alias:
-    """Point an alias at a version; it moves when it pointed at another one."""
-    model = locked_model(actor, name)
-    version = version_of(model, number)
-    require(actor, Action.SET_ALIAS, model)
-    wanted = alias_name(alias)
-    left = model.versions.filter(aliases__name=wanted).exclude(pk=version.pk)
-    left.update(revision=F("revision") + 1)
-    model.versions.filter(pk=version.pk).update(revision=F("revision") + 1)
-    pointer, _ = Alias.objects.update_or_create(model=model, name=wanted, defaults={"version": version})
-    edited(model, resolves_anew=True)
-    emit(actor, Verb.ALIAS_SET, model, subject=f"{model.name}@{alias}", alias=alias, version=version.number)
-    return pointer
-
-
-@transaction.atomic
-def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = False) -> None:
-    """Take an alias away; AliasNotFound unless `missing_ok`."""
-    model = locked_model(actor, name)
-    require(actor, Action.SET_ALIAS, model)
-    model.versions.filter(aliases__name=text.searchable(alias)).update(revision=F("revision") + 1)
-    removed, _ = model.aliases.filter(name=text.searchable(alias)).delete()
-    if not removed:
-        if missing_ok:
-            return
-        raise AliasNotFound(name=model.name, alias=alias)
-    edited(model, resolves_anew=True)
-    emit(actor, Verb.ALIAS_REMOVED, model, subject=f"{model.name}@{alias}", alias=alias)
 
 
 # --- Tags -------------------------------------------------------------------------------------------------------------

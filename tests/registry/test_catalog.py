@@ -27,7 +27,7 @@ from registry.models import Delivery, Model, Version, Webhook
 from registry.queries import find_model, find_version, version_at_alias, versions
 from registry.references import Reference, parse
 from registry.resolving import newest_in_stages, resolve
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, promotions
 from registry.services.catalog import Origin
 from tests import make
 
@@ -181,7 +181,7 @@ def test_what_is_no_model_uri_is_refused(uri: object) -> None:
 
 def test_resolving_takes_one_query_and_tells_what_to_load(churn: Model, requester: Actor) -> None:
     make.version(requester, content=b"hello")
-    catalog.set_alias(requester, "churn", "champion", 1)
+    aliases.set_alias(requester, "churn", "champion", 1)
     for uri in ("models:/churn/1", "models:/churn/None", "models:/churn@champion", "models:/churn/latest"):
         with CaptureQueriesContext(connection) as queries:
             found = resolve(requester, parse(uri))
@@ -201,8 +201,8 @@ def test_the_generation_moves_with_whatever_resolving_answers(
     seen = [etag()]
     for change in (
         lambda: promotions.transition(administrator, "churn", 1, "Production"),
-        lambda: catalog.set_alias(requester, "churn", "champion", 1),
-        lambda: catalog.remove_alias(requester, "churn", "champion"),
+        lambda: aliases.set_alias(requester, "churn", "champion", 1),
+        lambda: aliases.remove_alias(requester, "churn", "champion"),
         lambda: make.version(requester),
         lambda: catalog.delete_version(requester, "churn", 2),
     ):
@@ -238,20 +238,20 @@ def test_resolving_needs_the_scope_read_and_a_name_in_reach(churn: Model, reques
 def test_an_alias_moves_and_goes(churn: Model, requester: Actor) -> None:
     for _ in range(2):
         make.version(requester)
-    catalog.set_alias(requester, "churn", "champion", 1)
-    catalog.set_alias(requester, "churn", "champion", 2)
+    aliases.set_alias(requester, "churn", "champion", 1)
+    aliases.set_alias(requester, "churn", "champion", 2)
     assert version_at_alias(requester, "churn", "champion").number == 2
-    catalog.remove_alias(requester, "churn", "champion")
+    aliases.remove_alias(requester, "churn", "champion")
     with pytest.raises(errors.AliasNotFound):
-        catalog.remove_alias(requester, "churn", "champion")
-    catalog.remove_alias(requester, "churn", "champion", missing_ok=True)
+        aliases.remove_alias(requester, "churn", "champion")
+    aliases.remove_alias(requester, "churn", "champion", missing_ok=True)
 
 
 @pytest.mark.parametrize("alias", ["", "latest", "LATEST", "v1", "Production", "a b", "a/b", "é", "a" * 256, 7, None])
 def test_reserved_and_odd_aliases_are_refused(churn: Model, requester: Actor, alias: object) -> None:
     make.version(requester)
     with pytest.raises(errors.BadAlias):
-        catalog.set_alias(requester, "churn", alias, 1)
+        aliases.set_alias(requester, "churn", alias, 1)
 
 
 def test_tags_are_set_changed_removed_and_bounded(churn: Model, requester: Actor) -> None:
@@ -291,7 +291,7 @@ def test_a_viewer_changes_nothing(churn: Model, requester: Actor, viewer: Actor)
         lambda: catalog.describe_version(viewer, "churn", 1, "x"),
         lambda: catalog.tag_version(viewer, "churn", 1, "k", "v"),
         lambda: catalog.delete_version(viewer, "churn", 1),
-        lambda: catalog.set_alias(viewer, "churn", "champion", 1),
+        lambda: aliases.set_alias(viewer, "churn", "champion", 1),
         lambda: promotions.request(viewer, "churn", 1, "Staging"),
     ):
         with pytest.raises(RoleMissing):
@@ -364,7 +364,7 @@ def test_what_no_name_can_be_is_simply_not_found(churn: Model, requester: Actor,
             look()
     for look in (
         lambda: version_at_alias(requester, "churn", str(name)),
-        lambda: catalog.remove_alias(requester, "churn", str(name)),
+        lambda: aliases.remove_alias(requester, "churn", str(name)),
     ):
         with pytest.raises(errors.AliasNotFound):
             look()

@@ -22,7 +22,7 @@ from registry.outlook import outlook
 from registry.queries import find_version
 from registry.references import parse
 from registry.resolving import resolve
-from registry.services import catalog, promotions
+from registry.services import catalog, clock, promotions
 from registry.services.catalog import Origin
 from tests import make
 
@@ -237,9 +237,9 @@ def test_only_its_requester_or_a_maintainer_withdraws(
 
 def test_a_promotion_nobody_decides_expires(churn: None, requester: Actor) -> None:
     promotion = promotions.request(requester, "churn", 1, "Production")
-    assert promotions.expire_due(timezone.now()) == 0
+    assert clock.expire_due(timezone.now()) == 0
     with time_machine.travel(timezone.now() + datetime.timedelta(days=31)):
-        assert promotions.expire_due(timezone.now()) == 1
+        assert clock.expire_due(timezone.now()) == 1
     promotion.refresh_from_db()
     assert promotion.state == State.EXPIRED
 

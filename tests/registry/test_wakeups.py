@@ -15,7 +15,7 @@ from registry import wakeups
 from registry.lifecycle import State
 from registry.models import Model, Promotion
 from registry.queries import generation_of, state_of
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, clock, promotions
 from tests import make
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -66,14 +66,14 @@ def test_every_end_of_a_promotion_is_told(
         "reject": lambda: promotions.reject(reviewer, opened.pk, reason="no"),
         "withdraw": lambda: promotions.withdraw(requester, opened.pk),
         "delete the version": lambda: catalog.delete_version(maintainer, "churn", 1),
-        "expire": lambda: promotions.expire_due(opened.expires_at),
+        "expire": lambda: clock.expire_due(opened.expires_at),
     }
     assert seconds_until_told(opened.pk, lambda: state_of(opened.pk) != State.OPEN, acts[decision]) < 1
 
 
 def test_every_move_of_the_generation_is_told(opened: Promotion, requester: Actor, reviewer: Actor) -> None:
     acts: list[Callable[[], object]] = [
-        lambda: catalog.set_alias(requester, "churn", "champion", 1),
+        lambda: aliases.set_alias(requester, "churn", "champion", 1),
         lambda: promotions.approve(reviewer, opened.pk, evidence=make.evidence(opened)),
         lambda: make.version(requester),
     ]

@@ -9,7 +9,7 @@ from rest_framework.response import Response
 
 from registry import queries
 from registry.models import Model
-from registry.services import catalog
+from registry.services import aliases, catalog
 from web.api import inputs
 from web.api.bodies import AliasBody, ModelBody
 from web.api.filters import ModelFilters
@@ -110,9 +110,9 @@ class OneAlias(Resource):
     @operation("Point an alias at a version", tag=TAG, takes=inputs.AliasTarget, answers={200: AliasBody}, fails=[409])
     def put(self, request: Request, name: str, alias: str) -> Response:
         given = self.accepted(inputs.AliasTarget)
-        return Response(AliasBody(catalog.set_alias(self.actor, name, alias, given["version"])).data)
+        return Response(AliasBody(aliases.set_alias(self.actor, name, alias, given["version"])).data)
 
     @operation("Remove an alias", tag=TAG, answers={204: None})
     def delete(self, request: Request, name: str, alias: str) -> Response:
-        catalog.remove_alias(self.actor, name, alias)
+        aliases.remove_alias(self.actor, name, alias)
         return Response(status=204)

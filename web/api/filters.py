@@ -39,7 +39,8 @@ class VersionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no t
 
 class PromotionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     state = ChoiceFilter(choices=_STATES, help_text="What became of it.")
-    stage = ChoiceFilter(choices=_STAGES, help_text="The stage asked for.")
+    target = CharFilter(max_length=256, help_text="The stage, or '@' and the alias, asked for.")
+    stage = ChoiceFilter("target", choices=_STAGES, help_text="The stage asked for.")
     model = CharFilter("model__name", max_length=255, help_text="The name of the model.")
     requester = CharFilter("requester__username", max_length=150, help_text="Who asked.")
 

@@ -67,6 +67,11 @@ class StageName(Text):
     """A stage."""
 
 
+@extend_schema_field({"type": "string", "pattern": "^(None|Staging|Production|Archived|@[A-Za-z0-9_-]{1,255})$"})
+class Target(Text):
+    """A stage, or '@' and an alias."""
+
+
 class Input(serializers.Serializer[Any]):
     """A body: what it does not know is refused, so that a misspelt field is not silently dropped."""
 
@@ -127,8 +132,15 @@ class VersionElsewhere(_NewVersion):
 class NewPromotion(Input):
     model = Text(max_length=255, pattern=_NAME)
     version = Whole(min_value=1, max_value=2**31 - 1)
-    stage = StageName()
+    target = Target(required=False, help_text="The stage, or '@' and the alias, that it is to hold.")
+    stage = StageName(required=False, help_text="The same for a stage: give this or `target`.")
     comment = Text(max_length=10_000, lines=True, required=False)
+
+    def validate(self, attrs: Any) -> Any:
+        wanted = [attrs.pop(name) for name in ("target", "stage") if name in attrs]
+        if len(wanted) != 1:
+            raise serializers.ValidationError({"target": ["Give exactly one of target and stage."]})
+        return {**attrs, "target": wanted[0]}
 
 
 class Approve(Input):

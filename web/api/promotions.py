@@ -45,10 +45,10 @@ class Promotions(Resource):
         )
 
     @operation(
-        "Ask for a version to be moved to a stage",
+        "Ask for a version to be moved to a stage, or for an alias to be pointed at it",
         tag=TAG,
         description="201: a promotion was opened and waits for what `missing` names. 200: it was carried out at once, "
-        "or the open one for the same version and stage was found.",
+        "or the open one for the same version and target was found.",
         takes=inputs.NewPromotion,
         answers={201: PromotionDetail, 200: PromotionDetail},
         parameters=[IDEMPOTENCY_KEY, told("Location", "The promotion.", 200, 201)],
@@ -59,7 +59,7 @@ class Promotions(Resource):
 
         def ask() -> tuple[int, Any]:
             asked = promotions.request(
-                self.actor, given["model"], given["version"], given["stage"], comment=given.get("comment", "")
+                self.actor, given["model"], given["version"], given["target"], comment=given.get("comment", "")
             )
             opened = asked.opened_now and asked.state == State.OPEN
             return 201 if opened else 200, _body(queries.find_promotion(self.actor, asked.pk))

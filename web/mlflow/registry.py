@@ -9,7 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.actor import Actor
 from registry import queries, resolving
 from registry.lifecycle import Stage, stage_named
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, promotions
 from web.mlflow import encode, places, sources
 from web.mlflow.door import encoded
 from web.mlflow.wire import Fields, fields_of
@@ -40,12 +40,12 @@ def latest_versions(actor: Actor, fields: Fields) -> dict[str, Any]:
 
 
 def set_alias(actor: Actor, fields: Fields) -> dict[str, Any]:
-    catalog.set_alias(actor, fields.required("name"), fields.required("alias"), fields.required("version"))
+    aliases.set_alias(actor, fields.required("name"), fields.required("alias"), fields.required("version"))
     return {}
 
 
 def delete_alias(actor: Actor, fields: Fields) -> dict[str, Any]:
-    catalog.remove_alias(actor, fields.required("name"), fields.required("alias"), missing_ok=True)
+    aliases.remove_alias(actor, fields.required("name"), fields.required("alias"), missing_ok=True)
     return {}
 
 

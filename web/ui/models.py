@@ -97,7 +97,7 @@ def _ask(request: PageRequest, actor: Actor, name: str, number: str) -> HttpResp
     except Refusal as refusal:
         return _version_page(request, actor, name, number, refusal=refusal, stage=stage, comment=comment)
     if promotion.state == State.PROMOTED:
-        messages.success(request, f"v{promotion.version.number} is in {promotion.stage} now.")
+        messages.success(request, f"v{promotion.version.number} is in {promotion.target} now.")
         return redirect("version", name=name, number=number)
     messages.success(request, "You asked for it. Somebody who had no part in it can now vouch for it.")
     return redirect(promotion.page)

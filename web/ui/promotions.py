@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable
 
@@ -77,7 +78,7 @@ def _page(
 ) -> HttpResponse:
     changed = ""
     if isinstance(refusal, EvidenceChanged):
-        changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""))
+        changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""), _looked_at(request))
     context = {
         "review": review(actor, promotion_id),
         "act": act,
@@ -88,10 +89,18 @@ def _page(
     return show(request, "registry/promotion.html", context, status=status_of(refusal) if refusal else 200)
 
 
+def _looked_at(request: PageRequest) -> object:
+    """The evidence as the form held it, None when it is no JSON; nothing is decided by it."""
+    try:
+        return json.loads(request.POST.get("looked_at", ""))
+    except (ValueError, RecursionError):
+        return None
+
+
 def _told(decided: Promotion) -> str:
     version = f"v{decided.version.number}"
     if decided.state == State.PROMOTED:
-        return f"{version} is in {decided.stage} now{', past its policy' if decided.bypass else ''}."
+        return f"{version} is in {decided.target} now{', past its policy' if decided.bypass else ''}."
     if decided.state == State.OPEN:
         return f"You approved {version}. It still waits for others."
-    return f"The promotion of {version} to {decided.stage} is {decided.state}."
+    return f"The promotion of {version} to {decided.target} is {decided.state}."

@@ -9,7 +9,7 @@ from django.test.utils import CaptureQueriesContext
 from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.services import people
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, promotions
 from tests import make
 from tests.web.api.conftest import Api, api_of
 
@@ -36,7 +36,7 @@ def fill(actor: Actor, times: int) -> None:
     """More of everything that is listed."""
     for _ in range(times):
         number = make.version(actor, tags={"a": "1", "b": "2"}).number
-        catalog.set_alias(actor, "churn", f"alias-{number}", number)
+        aliases.set_alias(actor, "churn", f"alias-{number}", number)
         promotions.request(actor, "churn", number, "Production")
         make.model(actor, f"other-{number}")
         catalog.tag_model(actor, f"other-{number}", "team", "risk")

@@ -14,7 +14,7 @@ from accounts.models import Grant, Token, UserKind
 from accounts.roles import Role
 from lineage.services import experiments, runs
 from registry.models import Promotion, Version
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, promotions
 from tests import make
 from tests.web.api.conftest import Api, api_of
 from web.api.urls import urlpatterns
@@ -131,7 +131,7 @@ def world() -> dict[str, str]:
     registrar = account("registrar", Role.CONTRIBUTOR)
     make.model(registrar)
     version = make.version(registrar)
-    catalog.set_alias(registrar, "churn", "champion", 1)
+    aliases.set_alias(registrar, "churn", "champion", 1)
     catalog.tag_model(registrar, "churn", "team", "risk")
     promotion = promotions.request(registrar, "churn", 1, "Production")
     api_of(registrar).upload("build", "a", b"a")

@@ -15,7 +15,7 @@ from accounts.actor import Actor
 from registry.lifecycle import Stage
 from registry.models import Promotion
 from registry.queries import find_version
-from registry.services import catalog, promotions
+from registry.services import aliases, catalog, promotions
 from tests import make
 from tests.web.ui.conftest import signed_in, text_of, trained
 
@@ -73,7 +73,7 @@ def test_empty_pages_say_what_to_type(requester: Actor) -> None:
 
 
 def test_a_model_shows_its_stages_versions_and_what_waits(asked: Promotion, viewer: Actor, maintainer: Actor) -> None:
-    catalog.set_alias(make.actor("requester"), "churn", "champion", 1)
+    aliases.set_alias(make.actor("requester"), "churn", "champion", 1)
     page = text_of(signed_in(viewer).get("/models/churn"))
     assert "Production v1 since" in page
     assert "@champion → points at v1" in page
@@ -230,7 +230,7 @@ def test_no_page_takes_more_than_15_queries_however_much_there_is(
     for n in range(9):
         trained(requester, files=20, values=30, score=0.5 + n / 100)
         promotions.request(requester, "churn", 3 + n, "Archived" if n % 2 else "Staging")
-        catalog.set_alias(requester, "churn", f"alias-{n}", 3 + n)
+        aliases.set_alias(requester, "churn", f"alias-{n}", 3 + n)
         catalog.tag_version(requester, "churn", 2, f"tag-{n}", "x")
     # Approvals that no longer count, and the policy of two that keeps the promotion open.
     Promotion.objects.filter(pk=asked.pk).update(policy={**asked.policy, "approvals": 3})

@@ -1,0 +1,165 @@
+"""What the gates of promotions look at, gathered from the tables in a constant number of queries."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+
+from django.db.models import F, OuterRef, Subquery, Window
+from django.db.models.functions import RowNumber
+
+from lineage.models import Manifest
+from lineage.provenance import Provenance, recorded
+from registry.gates import Candidate, CheckFacts, CheckState, Facts, Files, RunFacts, Stay
+from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
+
+_STAYS = 100  # of one version: the newest
+
+
+def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    """For each promotion that would replace a version, that version with its manifest and registrar.
+
+    At most two queries: one when some are for stages, one when some are for aliases.
+    """
+    found: dict[uuid.UUID, Version] = {}
+    if any(promotion.stage for promotion in promotions):
+        found |= _in_stages([promotion for promotion in promotions if promotion.stage])
+    if any(promotion.alias for promotion in promotions):
+        found |= _at_aliases([promotion for promotion in promotions if promotion.alias])
+    return found
+
+
+def _in_stages(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    newest = (
+        Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("target"), ended_at__isnull=True)
+        .exclude(version=OuterRef("version"))
+        .order_by("-number")
+        .values("pk")[:1]
+    )
+    asked = Promotion.objects.filter(pk__in=[promotion.pk for promotion in promotions])
+    held = list(
+        Occupancy.objects.filter(pk__in=asked.annotate(newest=Subquery(newest)).values("newest"))
+        .select_related("version__manifest", "version__registrar")
+        .order_by("number")
+    )
+    return {
+        promotion.pk: occupancy.version
+        for promotion in promotions
+        for occupancy in held
+        if (occupancy.model_id, occupancy.stage) == (promotion.model_id, promotion.target)
+        and occupancy.version_id != promotion.version_id
+    }
+
+
+def _at_aliases(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    pointers = Alias.objects.filter(
+        model__in={promotion.model_id for promotion in promotions},
+        name__in={promotion.alias for promotion in promotions},
+    ).select_related("version__manifest", "version__registrar")
+    at = {(pointer.model_id, pointer.name): pointer.version for pointer in pointers}
+    return {
+        promotion.pk: version
+        for promotion in promotions
+        if (version := at.get((promotion.model_id, promotion.alias))) and version.pk != promotion.version_id
+    }
+
+
+def facts_of(
+    promotions: Collection[Promotion], incumbents: Mapping[uuid.UUID, Version], now: datetime.datetime
+) -> dict[uuid.UUID, Facts]:
+    """What the gates of each promotion look at, by its id. Four queries; none when no promotion has a gate.
+
+    Their models, versions and manifests are loaded.
+    """
+    gated = [promotion for promotion in promotions if promotion.terms.gates]
+    if not gated:
+        return {}
+    versions = {promotion.version_id: promotion.version for promotion in gated}
+    before = {promotion.pk: incumbents[promotion.pk] for promotion in gated if promotion.pk in incumbents}
+    versions |= {version.pk: version for version in before.values()}
+    known = _Known.of(versions.values())
+    return {
+        promotion.pk: Facts(
+            candidate=known.candidate(promotion.version, promotion.model.description),
+            incumbent=known.candidate(before[promotion.pk]) if promotion.pk in before else None,
+            now=now,
+        )
+        for promotion in gated
+    }
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What the tables say of some versions, by the version's id (of runs, by the run's)."""
+
+    runs: Mapping[uuid.UUID, Provenance]
+    tags: Mapping[uuid.UUID, dict[str, str]]
+    checks: Mapping[uuid.UUID, dict[str, CheckFacts]]
+    stays: Mapping[uuid.UUID, list[Stay]]
+
+    @classmethod
+    def of(cls, versions: Collection[Version]) -> _Known:
+        ids = [version.pk for version in versions]
+        tags: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
+        for version_id, key, value in VersionTag.objects.filter(version__in=ids).values_list("version", "key", "value"):
+            tags[version_id][key] = value
+        stays: dict[uuid.UUID, list[Stay]] = defaultdict(list)
+        for version_id, stage, started_at, ended_at in _newest_stays(ids):
+            stays[version_id].append(Stay(stage, started_at, ended_at))
+        runs = recorded({version.run_id for version in versions if version.run_id})
+        return cls(runs, tags, newest_checks(ids), stays)
+
+    def candidate(self, version: Version, model_description: str = "") -> Candidate:
+        return Candidate(
+            number=version.number,
+            description=version.description,
+            model_description=model_description,
+            tags=self.tags.get(version.pk, {}),
+            files=_files(version.manifest) if version.manifest else None,
+            run=_run(self.runs.get(version.run_id)) if version.run_id else None,
+            checks=self.checks.get(version.pk, {}),
+            stays=tuple(self.stays.get(version.pk, ())),
+        )
+
+
+def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, CheckFacts]]:
+    """The newest report of each check on these versions, by version and name. One query."""
+    found: dict[uuid.UUID, dict[str, CheckFacts]] = defaultdict(dict)
+    newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "-id")
+    for check in newest.distinct("version", "name").select_related("reporter"):
+        found[check.version_id][check.name] = CheckFacts(
+            CheckState(check.state), check.reporter.username, check.at, check.summary, check.values
+        )
+    return found
+
+
+def _newest_stays(
+    version_ids: Collection[uuid.UUID],
+) -> list[tuple[uuid.UUID, str, datetime.datetime, datetime.datetime | None]]:
+    place = Window(RowNumber(), partition_by="version", order_by=F("started_at").desc())
+    held = Occupancy.objects.filter(version__in=version_ids).annotate(place=place).filter(place__lte=_STAYS)
+    return list(held.order_by("started_at").values_list("version", "stage", "started_at", "ended_at"))
+
+
+def _files(manifest: Manifest) -> Files:
+    return Files(
+        digest=manifest.digest,
+        verified_at=getattr(manifest, "verified_at", None),
+        damage=getattr(manifest, "damage", ""),
+        contents=getattr(manifest, "inspected", None),
+    )
+
+
+def _run(run: Provenance | None) -> RunFacts | None:
+    if run is None:
+        return None
+    ended = datetime.datetime.fromtimestamp(run.ended_ms / 1000, datetime.UTC) if run.ended_ms else None
+    return RunFacts(
+        metrics=run.metrics,
+        ended_at=ended,
+        commit=run.commit,
+        datasets=tuple(f"{dataset.name} {dataset.digest}" for dataset in run.datasets),
+    )

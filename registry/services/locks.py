@@ -1,0 +1,67 @@
+"""The lock that every write takes first, and the marks that a write leaves on what it locked."""
+
+from __future__ import annotations
+
+import datetime
+import uuid
+
+from django.utils import timezone
+
+from accounts.actor import Actor
+from core import text
+from registry.errors import ModelNotFound, PromotionNotFound, VersionNotFound
+from registry.models import Model, Occupancy, Promotion, Version
+from registry.references import version_number
+from registry.wakeups import wake
+
+
+def locked_model(actor: Actor, name: object) -> Model:
+    """The visible model of this name, its row locked until the transaction ends; ModelNotFound.
+
+    This is the lock that every write to a model, its versions and its promotions takes first.
+    """
+    visible = Model.objects.visible_to(actor).filter(name=text.searchable(name))
+    model = visible.select_for_update(of=("self",), no_key=True).first()
+    if model is None:
+        raise ModelNotFound(name=name)
+    return model
+
+
+def version_of(model: Model, number: object) -> Version:
+    """The living version of a locked model; VersionNotFound."""
+    version = (
+        Version.objects.with_stage()
+        .filter(model=model, number=version_number(number), deleted_at__isnull=True)
+        .select_related("manifest")
+        .first()
+    )
+    if version is None:
+        raise VersionNotFound(name=model.name, version=number)
+    version.model = model
+    return version
+
+
+def locked_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    """The promotion as it is once its model's row is locked; PromotionNotFound."""
+    seen = Promotion.objects.visible_to(actor).filter(pk=promotion_id).select_related("model").first()
+    if seen is None:
+        raise PromotionNotFound(promotion=promotion_id)
+    model = locked_model(actor, seen.model.name)
+    promotion = Promotion.objects.select_related("version__manifest").get(pk=promotion_id)
+    promotion.model = promotion.version.model = model
+    return promotion
+
+
+def moment(*held: Occupancy) -> datetime.datetime:
+    """Now, but not before any of `held` began: the clocks of two machines may differ, an interval never runs back."""
+    return max([timezone.now(), *(occupancy.started_at for occupancy in held)])
+
+
+def edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
+    """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on."""
+    model.updated_at = timezone.now()
+    model.revision += 1
+    if resolves_anew:
+        model.generation += 1
+        wake(model.id)
+    model.save(update_fields=["updated_at", "revision", "generation", *changed])
