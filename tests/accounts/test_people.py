@@ -10,6 +10,7 @@ from accounts.permissions import BeyondToken, OutsideToken, RoleMissing
 from accounts.queries import holders, session_actor, system_actor
 from accounts.roles import NEEDS, Action, Role, Scope
 from accounts.services import people
+from registry.errors import ModelNotFound
 from registry.models import Model
 from registry.services import catalog
 from tests import make
@@ -37,7 +38,7 @@ def test_a_grant_for_one_model_reaches_that_model_alone(administrator: Actor, re
     guest = session_actor(User.objects.get(username="guest"), make.workspace())
     assert list(Model.objects.visible_to(guest)) == [churn]
     catalog.describe_model(guest, "churn", "mine")
-    with pytest.raises(catalog.ModelNotFound):
+    with pytest.raises(ModelNotFound):
         catalog.describe_model(guest, "fraud", "not mine")
     assert fraud.pk not in guest.model_roles
 

@@ -241,7 +241,7 @@ def test_a_blocked_bypass_tells_what_is_missing(ci: Api, admin: Api, requester: 
     make.version(requester)
     asked = ci("POST", "promotions", {"model": "churn", "version": 1, "stage": "Production"}).json()
     refused = problem(admin("POST", f"promotions/{asked['id']}/bypass", {"reason": "hurry"}), 409)
-    assert refused["code"] == "review-needed"
+    assert refused["code"] == "bypass-forbidden"
     assert "2 more approvals" in refused["detail"]
 
 

@@ -99,7 +99,7 @@ def test_a_version_says_what_asking_for_a_stage_does_before_it_does_it(requester
     assert client.post("/models/churn/versions/2", {"stage": "Staging"})["Location"] == "/models/churn/versions/2"
     assert find_version(requester, "churn", 2).stage == Stage.STAGING
     response = client.post("/models/churn/versions/2", {"stage": "Production", "comment": "please"})
-    promotion = Promotion.objects.get(stage="Production", state="open")
+    promotion = Promotion.objects.get(target="Production", state="open")
     assert (response["Location"], promotion.comment) == (promotion.page, "please")
     assert "Production is asked for already" in text_of(client.get("/models/churn/versions/2"))
 
