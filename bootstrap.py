@@ -4,6 +4,7 @@
 up       start Vouch with its database, queue, worker and sample workspace (up --help shows its options)
 test     run the tests; arguments go to pytest
 check    format, lint, types, import contract, migrations, settings for production, tests
+mutants  take away one guard after the other: a test must fail each time (some minutes)
 manage   Django's command line on the Vouch that runs (manage audit verify)
 env      only make the environment .venv
 clients  make the environments of the stock MLflow clients, .venvs/mlflow-3 and .venvs/mlflow-2
@@ -49,7 +50,15 @@ class Refused(Exception):
 def main(arguments: list[str]) -> int:
     """Run one command; returns the exit status, unless it replaces this process."""
     command, rest = (arguments[0], arguments[1:]) if arguments else ("", [])
-    commands = {"up": up, "test": test, "check": check, "manage": manage, "env": env, "clients": clients}
+    commands = {
+        "up": up,
+        "test": test,
+        "check": check,
+        "mutants": mutants,
+        "manage": manage,
+        "env": env,
+        "clients": clients,
+    }
     if command not in commands:
         print(f"usage: python3 bootstrap.py COMMAND [ARGUMENT …]\n\n{__doc__}", file=sys.stderr)
         return 0 if command in ("-h", "--help", "help") else 2
@@ -121,6 +130,13 @@ def check(arguments: list[str]) -> int:
             failed.append(name)
     print(f"\ncheck: {'FAILED: ' + ', '.join(failed) if failed else 'everything passed'}", flush=True)
     return 1 if failed else 0
+
+
+def mutants(arguments: list[str]) -> int:
+    """Whether the tests notice what must not be taken away."""
+    make(VENV, LOCK)
+    os.chdir(ROOT)
+    return become("-m", "tests.mutants", *arguments)
 
 
 def manage(arguments: list[str]) -> int:

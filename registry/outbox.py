@@ -30,12 +30,13 @@ def emit_all(actor: Actor, model: Model, events: Sequence[Event]) -> list[AuditE
     listening = list(
         Webhook.objects.filter(Q(model=model) | Q(model__isnull=True), workspace_id=model.workspace_id, active=True)
     )
-    Delivery.objects.bulk_create(
+    owed = [
         Delivery(webhook=webhook, entry=entry, due_at=entry.at)
         for entry in entries
         for webhook in listening
         if not webhook.verbs or entry.verb in webhook.verbs
-    )
+    ]
+    Delivery.objects.bulk_create(owed)
     return entries
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from django.utils import timezone
 
@@ -24,14 +26,59 @@ from registry.policy import Terms
 class Outlook:
     """Where a promotion stands: the evidence now, who counts, what is missing."""
 
+    terms: Terms
     evidence: Evidence
     incumbent: Version | None  # the version that it would replace
     judged: tuple[Judged, ...]  # the gates, in the order of the policy
-    counting: tuple[Approval, ...]
-    stale: tuple[Approval, ...]  # given for other evidence, too long ago, or by somebody who may not review any more
-    lacking: int  # approvals still to come
-    teams_lacking: tuple[str, ...]  # of which a member has yet to approve
-    excluded: Mapping[int, str]  # users who may not vouch for it, each with the reason in words
+    given: tuple[Approval, ...]  # all approvals, the oldest first
+    reviewers: Collection[int]  # those of their givers who may review the model now
+    teams: Mapping[int, Collection[str]]  # of the teams that the terms name: those that each giver is a member of
+    excluded: Mapping[int, str]  # users who had part in it and may not vouch for it, each with the reason in words
+    at: datetime.datetime
+
+    def with_approval(self, approval: Approval) -> Outlook:
+        """The same once `approval` is given, by somebody for whom the outlook was made as well (`giver`)."""
+        others = tuple(each for each in self.given if each.pk != approval.pk)
+        return replace(self, given=(*others, approval))
+
+    def excludes(self, user_id: int) -> str:
+        """In words, why the policy lets this user, a giver, not vouch for it; empty when it does."""
+        if why := self.excluded.get(user_id):
+            return why
+        barred = sorted(set(self.teams.get(user_id, ())) & set(self.terms.excluded_teams))
+        return f"the policy leaves out the team {barred[0]}, which you are in" if barred else ""
+
+    @cached_property
+    def counting(self) -> tuple[Approval, ...]:
+        """The approvals that count."""
+        return tuple(approval for approval in self.given if self._counts(approval))
+
+    def _counts(self, approval: Approval) -> bool:
+        lifetime = self.terms.approval_lifetime
+        return (
+            approval.evidence == self.evidence.digest
+            and approval.reviewer_id in self.reviewers
+            and approval.reviewer_id not in self.excluded
+            and not set(self.teams.get(approval.reviewer_id, ())) & set(self.terms.excluded_teams)
+            and (lifetime is None or approval.at + lifetime > self.at)
+        )
+
+    @cached_property
+    def stale(self) -> tuple[Approval, ...]:
+        """Those that do not: given for other evidence, too long ago, or by somebody who may not review any more."""
+        return tuple(approval for approval in self.given if approval not in self.counting)
+
+    @cached_property
+    def lacking(self) -> int:
+        """How many approvals are still to come. A person with several accounts counts once."""
+        persons = {approval.reviewer.responsible_id or approval.reviewer_id for approval in self.counting}
+        return max(0, self.terms.approvals - len(persons))
+
+    @cached_property
+    def teams_lacking(self) -> tuple[str, ...]:
+        """The teams of which a member has yet to approve."""
+        approved = {team for approval in self.counting for team in self.teams.get(approval.reviewer_id, ())}
+        return tuple(team for team in self.terms.teams if team not in approved)
 
     @property
     def vouched(self) -> bool:
@@ -53,12 +100,15 @@ class Outlook:
         return (*lacks, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))
 
 
-def outlook(promotion: Promotion) -> Outlook:
-    """What counts for `promotion` and what it still lacks. A constant number of queries."""
-    return outlooks([promotion])[promotion.pk]
+def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
+    """What counts for `promotion` and what it still lacks; `giver` is a user who is about to approve it.
+
+    A constant number of queries.
+    """
+    return outlooks([promotion], givers=[giver] if giver else [])[promotion.pk]
 
 
-def outlooks(promotions: Collection[Promotion]) -> dict[uuid.UUID, Outlook]:
+def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ()) -> dict[uuid.UUID, Outlook]:
     """The same for several promotions of one workspace, by id.
 
     At most twelve queries however many they are, when their models and versions with manifests are loaded; five when
@@ -69,34 +119,23 @@ def outlooks(promotions: Collection[Promotion]) -> dict[uuid.UUID, Outlook]:
     facts = facts_of(promotions, incumbents, now)
     given = _approvals(promotions)
     outside = had_part(promotions)
-    entitled = _entitled(promotions, given)
-    teams = _teams(promotions, given)
+    givers = {approval.reviewer_id for approvals in given.values() for approval in approvals} | set(givers)
+    reviewers = _reviewers(promotions, givers)
+    teams = _teams(promotions, givers)
     found = {}
     for promotion in promotions:
-        here, terms = given[promotion.pk], promotion.terms
+        terms, incumbent = promotion.terms, incumbents.get(promotion.pk)
         judged = judge(terms.gates, facts[promotion.pk]) if terms.gates else ()
-        evidence = evidence_of(promotion, incumbents.get(promotion.pk), judged)
-        excluded = outside[promotion.pk]
-        counting = tuple(
-            approval
-            for approval in here
-            if approval.evidence == evidence.digest
-            and approval.reviewer_id in entitled.get(promotion.model_id, set())
-            and approval.reviewer_id not in excluded
-            and not teams.get(approval.reviewer_id, frozenset()) & set(terms.excluded_teams)
-            and (terms.approval_lifetime is None or approval.at + terms.approval_lifetime > now)
-        )
         found[promotion.pk] = Outlook(
-            evidence=evidence,
-            incumbent=incumbents.get(promotion.pk),
+            terms=terms,
+            evidence=evidence_of(promotion, incumbent, judged),
+            incumbent=incumbent,
             judged=judged,
-            counting=counting,
-            stale=tuple(approval for approval in here if approval not in counting),
-            lacking=_lacking(terms, counting),
-            teams_lacking=tuple(
-                team for team in terms.teams if not any(team in teams.get(a.reviewer_id, ()) for a in counting)
-            ),
-            excluded=excluded,
+            given=tuple(given[promotion.pk]),
+            reviewers=reviewers.get(promotion.model_id, set()),
+            teams=teams,
+            excluded=outside[promotion.pk],
+            at=now,
         )
     return found
 
@@ -129,25 +168,6 @@ def evidences(promotions: Collection[Promotion]) -> dict[uuid.UUID, Evidence]:
     }
 
 
-def excluded(promotion: Promotion) -> dict[int, str]:
-    """Users who may not vouch for this promotion because they had part in it, each with the reason in words."""
-    return had_part([promotion])[promotion.pk]
-
-
-def barred_team(promotion: Promotion, user_id: int) -> str:
-    """The team by which the policy keeps this user from approving; empty when there is none."""
-    barred = promotion.terms.excluded_teams
-    if not barred:
-        return ""
-    here = Team.objects.filter(workspace=promotion.model.workspace_id, name__in=barred, members=user_id)
-    return here.order_by("name").values_list("name", flat=True).first() or ""
-
-
-def _lacking(terms: Terms, counting: Collection[Approval]) -> int:
-    persons = {approval.reviewer.responsible_id or approval.reviewer_id for approval in counting}
-    return max(0, terms.approvals - len(persons))
-
-
 def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approval]]:
     given: dict[uuid.UUID, list[Approval]] = defaultdict(list)
     rows = Approval.objects.filter(promotion__in=[promotion.pk for promotion in promotions])
@@ -156,29 +176,26 @@ def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approv
     return given
 
 
-def _entitled(
-    promotions: Collection[Promotion], given: Mapping[uuid.UUID, list[Approval]]
-) -> dict[uuid.UUID, set[int]]:
-    reviewers = {approval.reviewer_id for approvals in given.values() for approval in approvals}
-    if not reviewers:
+def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
+    """Those of the givers who may review each model now."""
+    if not givers:
         return {}
     return holders_by_model(
-        reviewers,
+        givers,
         NEEDS[Action.APPROVE_PROMOTION].roles,
         workspace_id=next(promotion.model.workspace_id for promotion in promotions),
         model_ids={promotion.model_id for promotion in promotions},
     )
 
 
-def _teams(promotions: Collection[Promotion], given: Mapping[uuid.UUID, list[Approval]]) -> dict[int, frozenset[str]]:
-    """Of the teams that the policies name: those that each approver is a member of."""
+def _teams(promotions: Collection[Promotion], givers: Collection[int]) -> dict[int, set[str]]:
+    """Of the teams that the policies name: those that each giver is a member of."""
     names = {team for promotion in promotions for team in (*promotion.terms.teams, *promotion.terms.excluded_teams)}
-    reviewers = {approval.reviewer_id for approvals in given.values() for approval in approvals}
-    if not names or not reviewers:
+    if not names or not givers:
         return {}
     workspace_id = next(promotion.model.workspace_id for promotion in promotions)
-    here = Team.objects.filter(workspace=workspace_id, name__in=names, members__in=reviewers)
+    here = Team.objects.filter(workspace=workspace_id, name__in=names, members__in=givers)
     found: dict[int, set[str]] = defaultdict(set)
     for name, user_id in here.values_list("name", "members"):
         found[user_id].add(name)
-    return {user_id: frozenset(held) for user_id, held in found.items()}
+    return found

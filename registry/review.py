@@ -17,7 +17,7 @@ from registry.comparison import Comparison, compare
 from registry.evidence import what_changed
 from registry.lifecycle import State
 from registry.models import Approval, Occupancy, Pointing, Promotion, Version
-from registry.outlook import Outlook, barred_team, outlook
+from registry.outlook import Outlook, outlook
 from registry.overview import outcome_of
 from registry.queries import find_promotion
 
@@ -65,7 +65,7 @@ class Review:
 def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     """The promotion as `actor` sees it; PromotionNotFound. At most ten queries, whatever it compares."""
     promotion = find_promotion(actor, promotion_id)
-    look = outlook(promotion)
+    look = outlook(promotion, giver=actor.user_id)
     before = _occupants_then(promotion, look)
     incumbent = max(before, key=lambda version: version.number, default=None)
     approvals = _approvals(promotion, look)
@@ -163,9 +163,7 @@ def _cannot_approve(actor: Actor, promotion: Promotion, look: Outlook) -> str:
     if not actor.may(Action.APPROVE_PROMOTION, promotion.model_id):
         wanted = ", ".join(sorted(NEEDS[Action.APPROVE_PROMOTION].roles))
         return f"you do not hold a role that reviews ({wanted})"
-    if team := barred_team(promotion, actor.user_id):
-        return f"the policy leaves out the team {team}, which you are in"
-    return look.excluded.get(actor.user_id, "")
+    return look.excludes(actor.user_id)
 
 
 _DECISIONS = {

@@ -155,7 +155,7 @@ class Approval(models.Model):
     looked_at = models.JSONField(null=True)  # what the digest was made of
     comment = models.TextField(blank=True)
     token_id = models.UUIDField(null=True)
-    at = models.DateTimeField(auto_now_add=True)
+    at = models.DateTimeField()
 
     class Meta:
         constraints = [

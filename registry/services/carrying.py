@@ -34,11 +34,15 @@ def settle(actor: Actor, promotion: Promotion) -> Promotion:
     """
     if not promotion.opened_now:
         follow(actor, promotion, ruling(promotion.model, promotion.target))
-    look = outlook(promotion)
+    return settle_by(actor, promotion, outlook(promotion))
+
+
+def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event) -> Promotion:
+    """`settle`, once the outlook is known; `told` are the events that led here, told of with what comes of them."""
     if look.missing:
-        _held(actor, promotion, look)
+        _held(actor, promotion, look, told)
         return promotion
-    return carry_out(actor, promotion, look.evidence)
+    return carry_out(actor, promotion, look.evidence, told=told)
 
 
 def settle_all(actor: Actor, model: Model, version: Version | None = None) -> None:
@@ -80,17 +84,19 @@ def adopt(promotion: Promotion, now: Ruling) -> None:
     promotion.policy_revision_id = now.revision_id
 
 
-def _held(actor: Actor, promotion: Promotion, look: Outlook) -> None:
+def _held(actor: Actor, promotion: Promotion, look: Outlook, told: Sequence[Event]) -> None:
     """Note what holds the promotion; announce it when only gates do, and others than were announced."""
     blocked_on = [[judged.title, judged.verdict.outcome.value] for judged in look.failing] if look.vouched else []
-    look_again_at = _look_again_at(look)
-    if (blocked_on, look_again_at) == (promotion.blocked_on, promotion.look_again_at):
-        return
+    events = [*told]
     if blocked_on and blocked_on != promotion.blocked_on:
-        emit_promotion(actor, Verb.PROMOTION_BLOCKED, promotion, missing=list(look.missing))
+        events.append(of_promotion(Verb.PROMOTION_BLOCKED, promotion, missing=list(look.missing)))
         wake(promotion.id)
-    promotion.blocked_on, promotion.look_again_at = blocked_on, look_again_at
-    promotion.save(update_fields=["blocked_on", "look_again_at"])
+    if events:
+        emit_all(actor, promotion.model, events)
+    look_again_at = _look_again_at(look)
+    if (blocked_on, look_again_at) != (promotion.blocked_on, promotion.look_again_at):
+        promotion.blocked_on, promotion.look_again_at = blocked_on, look_again_at
+        promotion.save(update_fields=["blocked_on", "look_again_at"])
 
 
 def _look_again_at(look: Outlook) -> datetime.datetime | None:
@@ -111,8 +117,9 @@ def carry_out(
     bypass: bool = False,
     rollback: bool = False,
     reason: str = "",
+    told: Sequence[Event] = (),
 ) -> Promotion:
-    """Do what an open promotion asks for, whose model is locked, and tell of it."""
+    """Do what an open promotion asks for, whose model is locked, and tell of it after the events that led here."""
     promotion.state = after(State(promotion.state), Act.CARRY_OUT)
     promotion.bypass, promotion.rollback, promotion.reason = bypass, rollback, reason
     promotion.to_review = bypass or rollback
@@ -121,7 +128,7 @@ def carry_out(
     promotion.blocked_on, promotion.look_again_at = [], None
     moved = _point(promotion) if promotion.alias else _move(promotion)
     _holds_until(promotion, promotion.terms)
-    edited(promotion.model, resolves_anew=True)
+    edited(promotion.model, resolves_anew=True, also=[promotion.id])
     verb = Verb.PROMOTION_BYPASSED if bypass else Verb.PROMOTION_ROLLED_BACK if rollback else Verb.PROMOTION_PROMOTED
     decided = of_promotion(
         verb,
@@ -131,9 +138,8 @@ def carry_out(
         previous=moved.previous,
         reason=reason,
     )
-    promotion.entry_hash = emit_all(actor, promotion.model, [decided, *moved.events])[0].hash
+    promotion.entry_hash = emit_all(actor, promotion.model, [*told, decided, *moved.events])[len(told)].hash
     promotion.save()
-    wake(promotion.id)
     return promotion
 
 

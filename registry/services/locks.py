@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from collections.abc import Sequence
 
 from django.utils import timezone
 
@@ -57,11 +58,14 @@ def moment(*held: Occupancy) -> datetime.datetime:
     return max([timezone.now(), *(occupancy.started_at for occupancy in held)])
 
 
-def edited(model: Model, *changed: str, resolves_anew: bool = False) -> None:
-    """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on."""
+def edited(model: Model, *changed: str, resolves_anew: bool = False, also: Sequence[uuid.UUID] = ()) -> None:
+    """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on.
+
+    Whoever waits for the model is told then, and whoever waits for `also`, promotions that changed with it.
+    """
     model.updated_at = timezone.now()
     model.revision += 1
     if resolves_anew:
         model.generation += 1
-        wake(model.id)
+        wake(model.id, *also)
     model.save(update_fields=["updated_at", "revision", "generation", *changed])

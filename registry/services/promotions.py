@@ -29,11 +29,11 @@ from registry.errors import (
 )
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Promotion, Version
-from registry.outbox import emit_promotion
-from registry.outlook import barred_team, excluded, outlook
+from registry.outbox import emit_promotion, of_promotion
+from registry.outlook import Outlook, outlook
 from registry.references import target_named
 from registry.ruling import Ruling, ruling
-from registry.services.carrying import adopt, carry_out, follow, settle
+from registry.services.carrying import adopt, carry_out, follow, settle, settle_by
 from registry.services.closing import OVERDUE, close
 from registry.services.locks import locked_model, locked_promotion, version_of
 
@@ -156,33 +156,27 @@ def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: st
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.APPROVE)
     _in_time(promotion)
-    _may_vouch(actor, promotion)
     follow(actor, promotion, ruling(promotion.model, promotion.target))
-    look = outlook(promotion)
+    look = outlook(promotion, giver=actor.user_id)
+    if why := look.excludes(actor.user_id):
+        raise SelfApproval(why=why)
     if evidence != look.evidence.digest:
         raise EvidenceChanged(sent=str(evidence)[:12] or "none", now=look.evidence.digest[:12])
     if any(approval.reviewer_id == actor.user_id for approval in look.counting):
         raise AlreadyApproved
-    Approval.objects.update_or_create(
-        promotion=promotion,
-        reviewer_id=actor.user_id,
-        evidence=evidence,
-        defaults={
-            "looked_at": look.evidence.as_json(),
-            "comment": text.free_text("comment", comment, limit=COMMENT_LIMIT),
-            "token_id": actor.token_id,
-            "at": timezone.now(),
-        },
-    )
-    emit_promotion(actor, Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
-    return settle(actor, promotion)
+    approval = _approved(actor, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
+    told = of_promotion(Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
+    return settle_by(actor, promotion, look.with_approval(approval), told)
 
 
-def _may_vouch(actor: Actor, promotion: Promotion, *, instead: str = "") -> None:
-    if why := excluded(promotion).get(actor.user_id):
-        raise SelfApproval(why=f"{why}{instead}")
-    if team := barred_team(promotion, actor.user_id):
-        raise SelfApproval(why=f"the policy leaves out the team {team}, which you are in")
+def _approved(actor: Actor, promotion: Promotion, look: Outlook, comment: str) -> Approval:
+    """The actor's approval of what he looked at; one of his that has become too old is given anew."""
+    own = [a for a in look.stale if (a.reviewer_id, a.evidence) == (actor.user_id, look.evidence.digest)]
+    approval = own[0] if own else Approval(promotion=promotion, reviewer_id=actor.user_id)
+    approval.evidence, approval.looked_at = look.evidence.digest, look.evidence.as_json()
+    approval.comment, approval.token_id, approval.at = comment, actor.token_id, timezone.now()
+    approval.save()
+    return approval
 
 
 @transaction.atomic
@@ -191,7 +185,8 @@ def reject(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     promotion = locked_promotion(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.REJECT)
-    _may_vouch(actor, promotion, instead="; withdraw it instead")
+    if why := outlook(promotion, giver=actor.user_id).excludes(actor.user_id):
+        raise SelfApproval(why=f"{why}; withdraw it instead")
     return close(actor, promotion, Act.REJECT, reason_given("reason", reason))
 
 

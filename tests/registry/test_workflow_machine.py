@@ -226,7 +226,6 @@ class Workflow(RuleBasedStateMachine):
         assert Occupancy.objects.filter(stage="Production", ended_at__isnull=True).count() <= 1
 
 
-
 @pytest.mark.django_db
 def test_the_workflow_does_what_its_reference_does() -> None:
     run_state_machine_as_test(  # type: ignore[no-untyped-call]
