@@ -43,13 +43,15 @@ class Listed(NamedTuple):
 class Contents:
     """What was seen. Paths are those of the manifest, lists are cut to a bounded length.
 
-    `mlmodel` is the shallowest MLmodel file and `input_example` the example it names, each empty when there is none;
+    `mlmodel` is the shallowest MLmodel file and `input_example` the example it names, each empty when there is none.
+    Without `mlmodel_read` it could not be read, and what it says of signature, example and flavors is not known;
     `pickles` are files that can run code when loaded, `pickle_count` how many in all; `problem` says in words what
     could not be read, empty when nothing.
     """
 
     format: int = FORMAT
     mlmodel: str = ""
+    mlmodel_read: bool = False
     signature_inputs: bool = False
     signature_outputs: bool = False
     input_example: str = ""
@@ -99,6 +101,7 @@ def contents(files: Sequence[Listed], read: Mapping[str, bytes]) -> Contents:
     pickled = [f.path for f in files if pickles.named_like_one(f.path) or f.path in runs_code | about.pickled]
     return Contents(
         mlmodel=mlmodel.path if mlmodel else "",
+        mlmodel_read=about.read,
         signature_inputs=about.inputs,
         signature_outputs=about.outputs,
         input_example=about.example,
@@ -146,6 +149,7 @@ def _kept(paths: Iterable[str]) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class _About:
+    read: bool = False
     inputs: bool = False
     outputs: bool = False
     example: str = ""
@@ -166,6 +170,7 @@ def _read_mlmodel(path: str, data: bytes, there: set[str]) -> _About:
     example = _mapping(document, "saved_input_example_info").get("artifact_path")
     missing = bool(example) and f"{beside}{example}" not in there
     return _About(
+        read=True,
         inputs=_is_schema(signature.get("inputs")),
         outputs=_is_schema(signature.get("outputs")),
         example=f"{beside}{example}" if example and not missing else "",

@@ -75,6 +75,7 @@ def look(files: dict[str, bytes]) -> Contents:
 def test_a_model_of_mlflow_is_seen_whole() -> None:
     assert look(MODEL) == Contents(
         mlmodel="MLmodel",
+        mlmodel_read=True,
         signature_inputs=True,
         signature_outputs=True,
         input_example="input_example.json",
@@ -134,7 +135,7 @@ def test_a_hostile_model_file_is_a_problem_in_words(hostile: bytes, problem: str
     seen = look(MODEL | {"MLmodel": hostile})
     assert time.monotonic() - began < 3
     assert problem in seen.problem
-    assert (seen.mlmodel, seen.has_signature, seen.flavors) == ("MLmodel", False, ())
+    assert (seen.mlmodel, seen.mlmodel_read, seen.has_signature, seen.flavors) == ("MLmodel", False, False, ())
     assert seen.environment == ("conda.yaml", "python_env.yaml", "requirements.txt")
 
 

@@ -79,6 +79,9 @@ class ContentsBody(serializers.Serializer[Contents]):
     """What was seen in a version's files, by their names and a few small ones; nothing is loaded."""
 
     mlmodel = serializers.CharField(help_text="The path of its MLmodel file; empty when there is none.")
+    mlmodel_read = serializers.BooleanField(
+        help_text="It could be read; if not, its signature, example and flavors are not known."
+    )
     signature_inputs = serializers.BooleanField(help_text="The model says what goes in.")
     signature_outputs = serializers.BooleanField(help_text="The model says what comes out.")
     input_example = serializers.CharField(help_text="The path of its input example; empty when there is none.")

@@ -71,6 +71,7 @@ def test_a_version_tells_what_its_files_hold_and_whether_they_are_whole(ci: Api,
     assert looked.status_code == 200
     assert looked.json()["contents"] == {
         "mlmodel": "model/MLmodel",
+        "mlmodel_read": True,
         "signature_inputs": False,
         "signature_outputs": False,
         "input_example": "",

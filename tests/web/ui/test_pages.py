@@ -175,6 +175,7 @@ def test_damaged_files_are_shouted_about(requester: Actor, viewer: Actor) -> Non
     assert "Its files are damaged model.pkl is missing" in text_of(response)
     assert "Bytes damaged , last compared just now" in text_of(response)
     assert "Not understood MLmodel: The YAML is not read: it uses the anchor" in text_of(response)
+    assert "Signature" not in text_of(response)  # what could not be read is not said to be missing
     assert "load nothing from it" in text_of(response)
 
 
