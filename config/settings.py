@@ -14,6 +14,7 @@ SECRET_KEY = env.str("VOUCH_SECRET_KEY")  # no default: without a key the servic
 VOUCH_URL = env.str("VOUCH_URL", "http://127.0.0.1:8000").rstrip("/")
 VOUCH_DATA = Path(env.str("VOUCH_DATA", str(ROOT / "data")))
 VOUCH_MAX_FILE_BYTES = env.int("VOUCH_MAX_FILE_BYTES", 100 * 1024**3)
+VOUCH_VERIFY_BYTES_PER_HOUR = env.int("VOUCH_VERIFY_BYTES_PER_HOUR", 10 * 1024**3)
 VOUCH_ADMIN = env.bool("VOUCH_ADMIN", False)
 # Cookies without `Secure`, no HSTS: for plain http on loopback only.
 VOUCH_INSECURE_HTTP = env.bool("VOUCH_INSECURE_HTTP", False)
@@ -132,6 +133,8 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 600},
     },
     "sweep-incoming": {"task": "lineage.tasks.sweep_incoming", "schedule": 3600.0, "options": {"expires": 3600}},
+    "inspect-new": {"task": "lineage.tasks.inspect_new", "schedule": 60.0, "options": {"expires": 60}},
+    "verify-oldest": {"task": "lineage.tasks.verify_oldest", "schedule": 3600.0, "options": {"expires": 3600}},
     "prune-idempotency-keys": {"task": "accounts.tasks.prune_idempotency_keys", "schedule": 3600.0},
 }
 

@@ -44,7 +44,7 @@ class DatasetAdmin(ReadOnly):
 
 @admin.register(Manifest)
 class ManifestAdmin(ReadOnly):
-    list_display = ("digest", "workspace", "file_count", "size", "created_at")
+    list_display = ("digest", "workspace", "file_count", "size", "created_at", "verified_at", "damage")
     list_select_related = ("workspace",)
     search_fields = ("digest__exact",)
     ordering = ("-id",)

@@ -6,12 +6,13 @@ import uuid
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 
 from accounts.actor import Actor
 from accounts.models import User, Workspace
 from accounts.roles import Action
 from core.ids import uuid7
+from lineage.inspection import FORMAT, Contents
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
@@ -313,12 +314,28 @@ class Manifest(models.Model):
     file_count = models.IntegerField()
     size = models.BigIntegerField()  # bytes, of all files together
     created_at = models.DateTimeField(auto_now_add=True)
+    inspected = models.JSONField(null=True, blank=True, editable=False)  # see `contents`
+    # When all bytes were last read and compared, and what was wrong: the first bad file and why; empty for nothing.
+    verified_at = models.DateTimeField(null=True, blank=True)
+    damage = models.TextField(blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["workspace", "digest"], name="manifest_once_in_workspace")]
+        indexes = [
+            models.Index(fields=["id"], condition=Q(inspected__isnull=True, damage=""), name="manifest_to_inspect"),
+            models.Index(F("verified_at").asc(nulls_first=True), F("id"), name="manifest_by_verification"),
+            models.Index(fields=["id"], condition=~Q(damage=""), name="manifest_damaged"),
+        ]
 
     def __str__(self) -> str:
         return self.digest
+
+    @property
+    def contents(self) -> Contents | None:
+        """What lies in its files; None when nobody has looked yet."""
+        if self.inspected is None or self.inspected.get("format") != FORMAT:
+            return None
+        return Contents.from_json(self.inspected)
 
 
 class ManifestFile(models.Model):

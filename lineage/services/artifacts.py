@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.permissions import require, require_anywhere
@@ -169,7 +170,11 @@ def manifest_of(workspace_id: int, files: dict[str, Blob]) -> Manifest:
     manifest, created = Manifest.objects.get_or_create(
         workspace_id=workspace_id,
         digest=digest(listed),
-        defaults={"file_count": len(files), "size": sum(blob.size for blob in files.values())},
+        defaults={
+            "file_count": len(files),
+            "size": sum(blob.size for blob in files.values()),
+            "verified_at": timezone.now(),  # the bytes were hashed while they were written
+        },
     )
     if created:
         ManifestFile.objects.bulk_create(

@@ -83,6 +83,22 @@ def open_blob(sha256: str) -> BinaryIO:
     return path_of(sha256).open("rb")
 
 
+def read_blob(sha256: str, limit: int) -> bytes:
+    """The first `limit` bytes of a blob; OSError when the disk does not give them."""
+    with open_blob(sha256) as file:
+        return file.read(limit)
+
+
+def measure(sha256: str) -> Blob:
+    """What the bytes kept under this digest are now: all read again, in flat memory. OSError as `read_blob`."""
+    hasher, size = hashlib.sha256(), 0
+    with open_blob(sha256) as file:
+        while chunk := file.read(CHUNK):
+            size += len(chunk)
+            hasher.update(chunk)
+    return Blob(hasher.hexdigest(), size)
+
+
 def path_of(sha256: str) -> Path:
     """Where the blob lies: made from the digest alone, never from a caller's name."""
     return _root() / "sha256" / sha256[:2] / sha256[2:4] / sha256

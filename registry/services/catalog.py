@@ -19,7 +19,7 @@ from accounts.verbs import Verb
 from core import text
 from core.canonical import digest
 from lineage.models import LoggedModel, Manifest, Run
-from lineage.services import artifacts
+from lineage.services import artifacts, manifests
 from lineage.services.artifacts import Place
 from registry.errors import (
     LooksLikeAnother,
@@ -199,6 +199,8 @@ def register_version(
     frozen = _frozen(actor, origin)
     if files_required and frozen.manifest is None:
         raise NoFiles(origin=source)
+    if frozen.manifest:
+        _inspect_later(frozen.manifest)
     request = digest(
         {
             "source": source,
@@ -250,6 +252,13 @@ def register_version(
     )
     version.stage = Stage.NONE
     return Registered(version, False)
+
+
+def _inspect_later(manifest: Manifest) -> None:
+    """Look into new files once they are registered; what fails then is logged, and a sweep does it again."""
+    if manifest.inspected is None:
+        # No `partial`: what logs a failure asks for the function's name, and fails where there is none.
+        transaction.on_commit(lambda: manifests.inspect(manifest), robust=True)
 
 
 def _repeated(actor: Actor, model: Model, request: str) -> Version | None:

@@ -12,6 +12,7 @@ from rest_framework import serializers
 
 from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
+from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
 from registry.lifecycle import Stage, State
 from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
@@ -74,6 +75,27 @@ class AliasBody(serializers.Serializer[Alias]):
     version = serializers.IntegerField(source="version.number")
 
 
+class ContentsBody(serializers.Serializer[Contents]):
+    """What was seen in a version's files, by their names and a few small ones; nothing is loaded."""
+
+    mlmodel = serializers.CharField(help_text="The path of its MLmodel file; empty when there is none.")
+    mlmodel_read = serializers.BooleanField(
+        help_text="It could be read; if not, its signature, example and flavors are not known."
+    )
+    signature_inputs = serializers.BooleanField(help_text="The model says what goes in.")
+    signature_outputs = serializers.BooleanField(help_text="The model says what comes out.")
+    input_example = serializers.CharField(help_text="The path of its input example; empty when there is none.")
+    flavors = serializers.ListField(child=serializers.CharField())
+    environment = serializers.ListField(child=serializers.CharField(), help_text="Files that pin what it runs with.")
+    model_cards = serializers.ListField(child=serializers.CharField())
+    headings = serializers.ListField(child=serializers.CharField(), help_text="The headings of its model cards.")
+    pickles = serializers.ListField(
+        child=serializers.CharField(), help_text="Files that can run code when loaded, the first 50 of them."
+    )
+    pickle_count = serializers.IntegerField(help_text="How many such files there are.")
+    problem = serializers.CharField(help_text="What could not be read, in words; empty when nothing.")
+
+
 class VersionBody(serializers.Serializer[Version]):
     model = serializers.CharField(source="model.name")
     version = serializers.IntegerField(source="number")
@@ -85,6 +107,15 @@ class VersionBody(serializers.Serializer[Version]):
     )
     size = serializers.SerializerMethodField(help_text="Bytes of all files together.")
     file_count = serializers.SerializerMethodField()
+    contents = serializers.SerializerMethodField(
+        help_text="What its files hold; null when they were not looked at yet, or lie elsewhere."
+    )
+    verified_at = serializers.SerializerMethodField(
+        help_text="When its bytes were last compared with their digests; null when never."
+    )
+    damage = serializers.SerializerMethodField(
+        help_text="What was found wrong with its bytes, in words; empty when nothing."
+    )
     run_id = serializers.CharField(source="run_ref")
     run_link = serializers.CharField()
     status = serializers.ChoiceField(VersionStatus.values)
@@ -104,6 +135,19 @@ class VersionBody(serializers.Serializer[Version]):
 
     def get_file_count(self, row: Version) -> int | None:
         return row.manifest.file_count if row.manifest else None
+
+    @extend_schema_field(ContentsBody(allow_null=True))
+    def get_contents(self, row: Version) -> Any:
+        seen = row.manifest.contents if row.manifest else None
+        return ContentsBody(seen).data if seen else None
+
+    @extend_schema_field(serializers.DateTimeField(allow_null=True))
+    def get_verified_at(self, row: Version) -> Any:
+        moment = row.manifest.verified_at if row.manifest else None
+        return serializers.DateTimeField().to_representation(moment) if moment else None
+
+    def get_damage(self, row: Version) -> str:
+        return row.manifest.damage if row.manifest else ""
 
     def get_tags(self, row: Version) -> dict[str, str]:
         return _tags(row)

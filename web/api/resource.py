@@ -127,8 +127,16 @@ def has(request: Any, etag: str) -> bool:
 
 
 def etag_of(row: Model | Version) -> str:
-    """Moves with each edit; holds the id, as a name can be used again."""
-    return f'"{row.id.hex}.{row.revision}"'
+    """Moves with each edit, and with what is found out about a version's files; holds the id, as a name can be used
+    again."""
+    if isinstance(row, Version) and row.manifest:
+        found = (row.manifest.inspected is None, str(row.manifest.verified_at), row.manifest.damage)
+        return f'"{_edit(row)}.{digest(found)[:12]}"'
+    return f'"{_edit(row)}"'
+
+
+def _edit(row: Model | Version) -> str:
+    return f"{row.id.hex}.{row.revision}"
 
 
 def expected_revision(request: Request, find: Callable[[], Model | Version]) -> int | None:
@@ -140,7 +148,8 @@ def expected_revision(request: Request, find: Callable[[], Model | Version]) -> 
     if sent is None or sent.strip() == "*":
         return None
     row = find()
-    if etag_of(row) not in parse_etags(sent):
+    # Nobody's edit is lost when only more was found out about the files.
+    if _edit(row) not in {".".join(tag.strip('"').split(".")[:2]) for tag in parse_etags(sent)}:
         raise Stale
     return row.revision
 

@@ -8,6 +8,9 @@ import pytest
 
 from accounts.actor import Actor
 from accounts.models import AuditEntry
+from lineage.models import Manifest
+from lineage.services import manifests
+from lineage.storage import local
 from registry.models import Promotion, Version
 from tests import make
 from tests.web.api.conftest import Api, api_of
@@ -55,6 +58,40 @@ def test_from_upload_to_resolve(ci: Api, review: Api, registered: None) -> None:
     assert (file.status_code, b"".join(file.streaming_content)) == (206, b"\0" * 10)
     stages = [held["stage"] for held in ci("GET", "models/churn/versions/1/history").json()["items"]]
     assert stages == ["None", "Production"]
+
+
+def test_a_version_tells_what_its_files_hold_and_whether_they_are_whole(ci: Api, registered: None) -> None:
+    first = ci("GET", "models/churn/versions/1")
+    body = first.json()
+    assert (body["contents"], body["damage"]) == (None, "")
+    assert body["verified_at"].endswith("Z")
+    manifest = Manifest.objects.get()
+    manifests.inspect(manifest)
+    looked = ci("GET", "models/churn/versions/1", If_None_Match=first["ETag"])
+    assert looked.status_code == 200
+    assert looked.json()["contents"] == {
+        "mlmodel": "model/MLmodel",
+        "mlmodel_read": True,
+        "signature_inputs": False,
+        "signature_outputs": False,
+        "input_example": "",
+        "flavors": [],
+        "environment": [],
+        "model_cards": [],
+        "headings": [],
+        "pickles": ["model/weights.bin"],
+        "pickle_count": 1,
+        "problem": "",
+    }
+    local.path_of(manifest.files.get(path="model/weights.bin").sha256).unlink()
+    manifests.verify(manifest)
+    damaged = ci("GET", "models/churn/versions/1", If_None_Match=looked["ETag"])
+    assert damaged.json()["damage"].startswith("model/weights.bin is missing")
+    assert ci("GET", "models/churn/versions/1", If_None_Match=damaged["ETag"]).status_code == 304
+    # What was found out is nobody's edit: a tag from before it still allows one, and only one.
+    edit = {"description": "mine"}
+    assert ci("PATCH", "models/churn/versions/1", edit, If_Match=first["ETag"]).status_code == 200
+    assert ci("PATCH", "models/churn/versions/1", edit, If_Match=damaged["ETag"]).status_code == 412
 
 
 def test_the_etag_of_resolve_moves_with_what_it_points_at(ci: Api, registered: None) -> None:

@@ -12,11 +12,16 @@ from django.test.utils import CaptureQueriesContext
 from psycopg.errors import LockNotAvailable
 
 from accounts.actor import Actor
+from lineage.services import manifests
+from lineage.services.artifacts import Place, upload
+from lineage.storage import local
 from registry.lifecycle import Stage
-from registry.models import Promotion
+from registry.models import Promotion, Version
 from registry.queries import find_version
 from registry.services import aliases, catalog, promotions
+from registry.services.catalog import Origin
 from tests import make
+from tests.lineage.test_inspection import MODEL
 from tests.web.ui.conftest import signed_in, text_of, trained
 
 pytestmark = pytest.mark.django_db
@@ -132,6 +137,46 @@ def test_a_file_is_saved_and_never_shown(requester: Actor, viewer: Actor) -> Non
     assert response["Content-Disposition"] == 'attachment; filename="model.bin"'
     assert response["Content-Security-Policy"].startswith("sandbox")
     assert response["X-Content-Type-Options"] == "nosniff"
+
+
+def logged(owner: Actor, mlmodel: bytes = MODEL["MLmodel"]) -> Version:
+    """The next version, made of what MLflow writes for a model."""
+    place = Place(upload_name="logged")
+    for path, content in {**MODEL, "MLmodel": mlmodel}.items():
+        upload(owner, place, path, [content])
+    return catalog.register_version(owner, "churn", Origin(source="upload:logged", place=place)).version
+
+
+def test_a_version_says_what_lies_in_its_files(requester: Actor, viewer: Actor) -> None:
+    make.model(requester)
+    version = logged(requester)
+    client = signed_in(viewer)
+    page = text_of(client.get("/models/churn/versions/1"))
+    assert "Nobody has looked into its files yet" in page
+    assert "Bytes verified just now" in page
+    assert version.manifest
+    manifests.inspect(version.manifest)
+    page = text_of(client.get("/models/churn/versions/1"))
+    assert "Signature inputs and outputs Input example input_example.json" in page
+    assert "Flavors python_function , sklearn" in page
+    assert "Can run code when loaded: model.pkl" in page
+    assert "Bytes verified just now" in page
+    assert "damaged" not in page
+
+
+def test_damaged_files_are_shouted_about(requester: Actor, viewer: Actor) -> None:
+    make.model(requester)
+    version = logged(requester, mlmodel=b"flavors: &a {<script>: *a}")
+    assert version.manifest
+    manifests.inspect(version.manifest)
+    local.path_of(version.manifest.files.get(path="model.pkl").sha256).unlink()
+    manifests.verify(version.manifest)
+    response = signed_in(viewer).get("/models/churn/versions/1")
+    assert "Its files are damaged model.pkl is missing" in text_of(response)
+    assert "Bytes damaged , last compared just now" in text_of(response)
+    assert "Not understood MLmodel: The YAML is not read: it uses the anchor" in text_of(response)
+    assert "Signature" not in text_of(response)  # what could not be read is not said to be missing
+    assert "load nothing from it" in text_of(response)
 
 
 # --- Hostile text -----------------------------------------------------------------------------------------------------
