@@ -12,7 +12,7 @@ from accounts.services import people, tokens
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
 from registry.models import Model, Promotion, Version
-from registry.outlook import outlook
+from registry.outlook import Outlook, outlook
 from registry.services import catalog, promotions
 from registry.services.catalog import Origin
 
@@ -62,8 +62,13 @@ def version(owner: Actor, name: str = "churn", content: bytes | None = None, **m
     return catalog.register_version(owner, name, origin, files_required=True, **more).version  # type: ignore[arg-type]
 
 
+def outlook_of(promotion: Promotion) -> Outlook:
+    """Where a promotion stands, read anew."""
+    return outlook(Promotion.objects.select_related("model", "version__manifest").get(pk=promotion.pk))
+
+
 def evidence(promotion: Promotion) -> str:
-    return outlook(Promotion.objects.select_related("model", "version__manifest").get(pk=promotion.pk)).evidence.digest
+    return outlook_of(promotion).evidence.digest
 
 
 def in_production(requester: Actor, reviewer: Actor, candidate: Version) -> Promotion:
