@@ -100,8 +100,12 @@ def _held(actor: Actor, promotion: Promotion, look: Outlook, told: Sequence[Even
 
 
 def _look_again_at(look: Outlook) -> datetime.datetime | None:
-    """When the promotion may go through though nobody acts on it: a run goes on, a role is given back, time passes."""
-    if not look.vouched and not look.stale:
+    """When the promotion may go through though nobody acts on it: a run goes on, a role is given back, time passes.
+
+    An approval of other evidence needs somebody to act, so it is nothing to look out for.
+    """
+    would_count = any(approval.evidence == look.evidence.digest for approval in look.stale)
+    if not look.vouched and not would_count:
         return None
     soon = timezone.now() + _LOOK_AGAIN_AFTER
     times = [judged.verdict.again_at for judged in look.failing]

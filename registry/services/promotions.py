@@ -31,6 +31,7 @@ from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Promotion, Version
 from registry.outbox import emit_promotion, of_promotion
 from registry.outlook import Outlook, outlook
+from registry.policy import ALIAS_MARK
 from registry.references import target_named
 from registry.ruling import Ruling, ruling
 from registry.services.carrying import adopt, carry_out, follow, settle, settle_by
@@ -58,7 +59,9 @@ def request(actor: Actor, name: object, number: object, target: object, *, comme
 
 def holds(version: Version, target: str) -> bool:
     """Whether the version, found `with_stage()`, holds the stage or the alias already."""
-    return version.stage == target or (version.aliases.filter(name=target[1:]).exists() and target[0] == "@")
+    if target.startswith(ALIAS_MARK):
+        return version.aliases.filter(name=target.removeprefix(ALIAS_MARK)).exists()
+    return version.stage == target
 
 
 def transition(
