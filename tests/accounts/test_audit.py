@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from accounts import audit
+from accounts import audit, verification
 from accounts.actor import Actor
 from accounts.models import AuditChain, AuditEntry
 from accounts.verbs import Verb
@@ -39,8 +39,8 @@ def as_superuser() -> Iterator[None]:
         cursor.execute("ALTER TABLE accounts_auditentry ENABLE TRIGGER audit_rows_stay")
 
 
-def flaw_of(chain: AuditChain) -> audit.Flaw | None:
-    return dict(audit.verify())[chain]
+def flaw_of(chain: AuditChain) -> verification.Flaw | None:
+    return dict(verification.verify())[chain]
 
 
 def bad_entry(chain: AuditChain) -> int | None:
@@ -76,7 +76,9 @@ def test_the_database_refuses_to_empty_the_table(db: None) -> None:
 def test_a_changed_field_is_found(chain: AuditChain) -> None:
     with as_superuser():
         chain.entries.filter(sequence=3).update(actor_name="somebody else")
-    assert flaw_of(chain) == audit.Flaw(str(chain), 3, "its content is not what was written")
+    assert flaw_of(chain) == verification.Flaw(
+        str(chain), 3, "its content is not what was written", "version.registered", "churn v2"
+    )
 
 
 def test_a_deleted_entry_is_found(chain: AuditChain) -> None:
