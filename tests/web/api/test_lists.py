@@ -27,9 +27,9 @@ QUERIES = {
     "tokens": 2,
     "users": 2,
     "grants": 2,
-    "audit?model=churn": 5,
+    "audit?model=churn": 6,
     "audit": 2,
-    "audit?verb=version.registered&actor=administrator&since=2026-01-01T00:00:00Z": 2,
+    "audit?verb=version.registered&actor=administrator&since=2026-01-01T00:00:00Z": 3,
 }
 
 
