@@ -101,7 +101,8 @@ def test_each_list_follows_an_index(query: str, index: str, requester: Actor, ad
             "INSERT INTO accounts_auditentry (chain_id, sequence, previous_hash, hash, at, workspace_id, verb, "
             "actor_user_id, actor_name, request_id, subject, data) "
             "SELECT c.id, n, '', md5(c.id::text || '/' || n), now() - n * interval '1 day', %s, "
-            "'verb.' || n %% 20, CASE WHEN n %% 10 = 0 THEN %s ELSE %s END, '', '', '', '{}' FROM accounts_auditchain c, generate_series(100, 139) n",
+            "'verb.' || n %% 20, CASE WHEN n %% 10 = 0 THEN %s ELSE %s END, '', '', '', '{}' "
+            "FROM accounts_auditchain c, generate_series(100, 139) n",
             [requester.workspace_id, administrator.user_id, requester.user_id],
         )
         cursor.execute("ANALYZE accounts_auditentry, accounts_auditchain")
