@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any
 
 from django.db import transaction
@@ -67,11 +68,23 @@ def _next(chain: AuditChain, actor: Actor, event: Event) -> AuditEntry:
         address=actor.address,
         request_id=actor.request_id,
         subject=event.subject[:512],
-        data=event.data,
+        data=_as_stored(event.data),
     )
     entry.hash = digest(content(entry))
     chain.last_sequence, chain.last_hash = entry.sequence, entry.hash
     return entry
+
+
+def _as_stored(value: Any) -> Any:
+    """`value` as PostgreSQL gives it back, since the hash must be that of what will be read.
+
+    jsonb keeps decimal numbers: 1e16 comes back as an integer of 17 digits, and -0.0 has lost its sign.
+    """
+    if isinstance(value, float):
+        return int(Decimal(repr(value))) if abs(value) >= 1e16 else value + 0.0
+    if isinstance(value, dict):
+        return {key: _as_stored(item) for key, item in value.items()}
+    return [_as_stored(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _locked_chain(chain_of: uuid.UUID | None) -> AuditChain:

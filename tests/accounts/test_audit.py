@@ -53,6 +53,16 @@ def test_a_whole_chain_has_no_flaw(chain: AuditChain) -> None:
     assert chain.last_sequence == 6
 
 
+@pytest.mark.parametrize("number", [1e16, -1.5e300, -0.0, 1.0, 0.1, 5e-324, 1.7976931348623157e308, 10**30])
+def test_a_number_comes_back_from_the_database_as_it_was_hashed(number: float, requester: Actor) -> None:
+    model = make.model(requester)
+    with transaction.atomic():
+        audit.record(
+            requester, Verb.MODEL_TAGGED, subject="x", data={"measured": [{"value": number}]}, chain_of=model.pk
+        )
+    assert flaw_of(AuditChain.objects.get(subject_id=model.pk)) is None
+
+
 @pytest.mark.parametrize(
     "statement",
     [
