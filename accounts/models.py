@@ -190,12 +190,13 @@ class AuditChain(models.Model):
 class AuditEntry(models.Model):
     """One thing that somebody did. Nothing updates or deletes an entry: a trigger refuses (migration 0003)."""
 
-    chain = models.ForeignKey(AuditChain, on_delete=models.PROTECT, related_name="entries")
+    # No index of their own for chain and workspace: others begin with them, and every index costs each write.
+    chain = models.ForeignKey(AuditChain, on_delete=models.PROTECT, related_name="entries", db_index=False)
     sequence = models.BigIntegerField()
     previous_hash = models.CharField(max_length=64)
     hash = models.CharField(max_length=64, unique=True)
     at = models.DateTimeField()
-    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.PROTECT, related_name="+")
+    workspace = models.ForeignKey(Workspace, null=True, on_delete=models.PROTECT, related_name="+", db_index=False)
     verb = models.CharField(max_length=64)
     # Who, as it was then: names change and accounts go, an entry stays.
     actor = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+", db_column="actor_user_id")
@@ -211,10 +212,41 @@ class AuditEntry(models.Model):
             models.UniqueConstraint(fields=["chain", "sequence"], name="audit_entry_once_in_its_place"),
             models.CheckConstraint(condition=Q(sequence__gte=1), name="audit_sequence_begins_at_one"),
         ]
-        indexes = [models.Index(fields=["workspace", "-id"], name="audit_by_workspace")]
+        indexes = [
+            models.Index(fields=["workspace", "-at", "-id"], name="audit_by_time"),
+            models.Index(fields=["workspace", "actor", "-at", "-id"], name="audit_by_actor"),
+            models.Index(fields=["workspace", "verb", "-at", "-id"], name="audit_by_verb"),
+            models.Index(fields=["workspace", "chain", "sequence"], name="audit_by_chain_in_workspace"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.verb} {self.subject}"
+
+
+class AuditCheckpoint(models.Model):
+    """A checkpoint that was written outside the database: so that one which disappears there is missed."""
+
+    number = models.BigIntegerField(primary_key=True)
+    digest = models.CharField(max_length=64)
+    at = models.DateTimeField()
+    public_key = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"checkpoint {self.number}"
+
+
+class AuditWitness(models.Model):
+    """How far the checkpoints follow a chain: the next one names the chains whose head has moved from here.
+
+    In a table of its own, so that making a checkpoint never waits for those who write entries, nor they for it.
+    """
+
+    chain = models.OneToOneField(AuditChain, primary_key=True, on_delete=models.CASCADE, related_name="witness")
+    sequence = models.BigIntegerField()
+    hash = models.CharField(max_length=64)
+
+    def __str__(self) -> str:
+        return f"{self.chain} to {self.sequence}"
 
 
 class RememberedAnswer(models.Model):

@@ -50,3 +50,4 @@ class Verb(StrEnum):
     TEAM_UPDATED = "team.updated"
     WORKSPACE_CREATED = "workspace.created"
     WORKSPACE_UPDATED = "workspace.updated"
+    AUDIT_EXPORTED = "audit.exported"

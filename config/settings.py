@@ -13,6 +13,8 @@ ROOT = Path(__file__).resolve().parent.parent
 SECRET_KEY = env.str("VOUCH_SECRET_KEY")  # no default: without a key the service refuses to start
 VOUCH_URL = env.str("VOUCH_URL", "http://127.0.0.1:8000").rstrip("/")
 VOUCH_DATA = Path(env.str("VOUCH_DATA", str(ROOT / "data")))
+VOUCH_CHECKPOINTS = env.str("VOUCH_CHECKPOINTS", "")  # empty: `checkpoints` in VOUCH_DATA
+VOUCH_CHECKPOINT_KEY = env.str("VOUCH_CHECKPOINT_KEY", "")  # empty: `checkpoint.key` in VOUCH_DATA
 VOUCH_MAX_FILE_BYTES = env.int("VOUCH_MAX_FILE_BYTES", 100 * 1024**3)
 VOUCH_VERIFY_BYTES_PER_HOUR = env.int("VOUCH_VERIFY_BYTES_PER_HOUR", 10 * 1024**3)
 VOUCH_ADMIN = env.bool("VOUCH_ADMIN", False)
@@ -135,6 +137,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-incoming": {"task": "lineage.tasks.sweep_incoming", "schedule": 3600.0, "options": {"expires": 3600}},
     "inspect-new": {"task": "lineage.tasks.inspect_new", "schedule": 60.0, "options": {"expires": 60}},
     "verify-oldest": {"task": "lineage.tasks.verify_oldest", "schedule": 3600.0, "options": {"expires": 3600}},
+    "audit-checkpoint": {"task": "accounts.tasks.checkpoint_audit", "schedule": 600.0, "options": {"expires": 600}},
     "prune-idempotency-keys": {"task": "accounts.tasks.prune_idempotency_keys", "schedule": 3600.0},
 }
 

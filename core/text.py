@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import fnmatch
 import re
 import unicodedata
@@ -37,6 +38,10 @@ class BadPath(Invalid):
 
 class BadDigest(Invalid):
     """{field} {value!r} is not a SHA-256: give 64 lower-case hexadecimal digits."""
+
+
+class BadTime(Invalid):
+    """{field} {value!r} is not a time: write it as 2026-01-31T12:00:00Z, with Z or an offset such as +01:00."""
 
 
 class WrongType(Invalid):
@@ -111,6 +116,15 @@ def _is_clean(path: str) -> bool:
         or any(unicodedata.category(c) in ("Cc", "Cs") for c in path)
         or _DECEIVING.search(path)
     )
+
+
+def moment(field: str, value: object) -> datetime.datetime:
+    """`value`, a time or a day of ISO 8601, as a moment; without a zone it is in UTC. Raises BadTime."""
+    try:
+        told = datetime.datetime.fromisoformat(value if isinstance(value, str) else "")
+        return told.replace(tzinfo=told.tzinfo or datetime.UTC).astimezone(datetime.UTC)
+    except (ValueError, OverflowError):
+        raise BadTime(field=field, value=value) from None
 
 
 def searchable(value: object) -> str:

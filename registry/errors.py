@@ -59,6 +59,12 @@ class BadRules(Invalid):
     """{field} {why}: {hint}."""
 
 
+class UnknownVerb(Invalid):
+    """{value!r} is not a verb of the audit log: use one such as promotion.promoted; docs/openapi.yaml lists them."""
+
+    field = "verb"
+
+
 class NothingToArchive(Invalid):
     """archive_existing_versions makes sense for a stage that serves, Staging or Production, not for {stage}."""
 

@@ -36,6 +36,9 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
         raise pytest.UsageError(str(error)) from error
     os.environ["DATABASE_URL"] = services.database
     os.environ["REDIS_URL"] = services.redis
+    password = data / "services" / "postgres.password"
+    if password.exists():  # not with a DATABASE_URL of somebody else's
+        os.environ["VOUCH_TESTS_SUPERUSER"] = password.read_text()
     os.environ["VOUCH_DATA"] = str(data / "vouch")
     os.environ["VOUCH_SECRET_KEY"] = secrets.token_urlsafe(48)
     os.environ["VOUCH_URL"] = "http://127.0.0.1:8000"

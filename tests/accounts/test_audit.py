@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import DatabaseError, connection, transaction
 
-from accounts import audit
+from accounts import audit, verification
 from accounts.actor import Actor
 from accounts.models import AuditChain, AuditEntry
 from accounts.verbs import Verb
@@ -39,8 +39,8 @@ def as_superuser() -> Iterator[None]:
         cursor.execute("ALTER TABLE accounts_auditentry ENABLE TRIGGER audit_rows_stay")
 
 
-def flaw_of(chain: AuditChain) -> audit.Flaw | None:
-    return dict(audit.verify())[chain]
+def flaw_of(chain: AuditChain) -> verification.Flaw | None:
+    return dict(verification.verify())[chain]
 
 
 def bad_entry(chain: AuditChain) -> int | None:
@@ -51,6 +51,16 @@ def bad_entry(chain: AuditChain) -> int | None:
 def test_a_whole_chain_has_no_flaw(chain: AuditChain) -> None:
     assert flaw_of(chain) is None
     assert chain.last_sequence == 6
+
+
+@pytest.mark.parametrize("number", [1e16, -1.5e300, -0.0, 1.0, 0.1, 5e-324, 1.7976931348623157e308, 10**30])
+def test_a_number_comes_back_from_the_database_as_it_was_hashed(number: float, requester: Actor) -> None:
+    model = make.model(requester)
+    with transaction.atomic():
+        audit.record(
+            requester, Verb.MODEL_TAGGED, subject="x", data={"measured": [{"value": number}]}, chain_of=model.pk
+        )
+    assert flaw_of(AuditChain.objects.get(subject_id=model.pk)) is None
 
 
 @pytest.mark.parametrize(
@@ -76,7 +86,9 @@ def test_the_database_refuses_to_empty_the_table(db: None) -> None:
 def test_a_changed_field_is_found(chain: AuditChain) -> None:
     with as_superuser():
         chain.entries.filter(sequence=3).update(actor_name="somebody else")
-    assert flaw_of(chain) == audit.Flaw(str(chain), 3, "its content is not what was written")
+    assert flaw_of(chain) == verification.Flaw(
+        str(chain), 3, "its content is not what was written", "version.registered", "churn v2"
+    )
 
 
 def test_a_deleted_entry_is_found(chain: AuditChain) -> None:

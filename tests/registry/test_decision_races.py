@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 from django.utils import timezone
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry
 from accounts.roles import Role
@@ -92,7 +92,7 @@ def test_two_decisions_at_once_give_one_verdict(
     assert promotion.entry_hash == told[0].hash
     held = Occupancy.objects.get(stage=Stage.PRODUCTION, ended_at__isnull=True)
     assert held.number == (candidate.number if promotion.state == State.PROMOTED else before.number)
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def report(version: Version, reporter: Actor) -> None:

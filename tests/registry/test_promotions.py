@@ -9,7 +9,7 @@ import time_machine
 from django.db.models import F
 from django.utils import timezone
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry, User, UserKind
 from accounts.queries import session_actor
@@ -282,6 +282,6 @@ def test_every_stage_change_leaves_occupancies_without_gaps(churn: None, request
 
 def test_the_audit_chains_of_all_this_are_whole(churn: None, requester: Actor, reviewer: Actor) -> None:
     make.in_production(requester, reviewer, find_version(requester, "churn", 1))
-    verdicts = list(audit.verify())
+    verdicts = list(verification.verify())
     assert len(verdicts) == 2
     assert [flaw for _, flaw in verdicts] == [None, None]

@@ -11,7 +11,7 @@ import pytest
 from django.db import IntegrityError, connection, connections
 from django.utils import timezone
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry, RememberedAnswer
 from accounts.services import idempotency
@@ -85,7 +85,7 @@ def test_32_clients_register_versions_without_gap_or_duplicate(requester: Actor)
     )
     assert sorted(Version.objects.values_list("number", flat=True)) == list(range(1, CLIENTS + 1))
     assert Model.objects.get().last_version == CLIENTS
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def test_32_repetitions_of_one_create_make_one_version(requester: Actor) -> None:
@@ -123,7 +123,7 @@ def test_32_clients_promote_different_versions_and_every_read_sees_exactly_one(
     assert now.filter(stage=Stage.PRODUCTION).count() == 1
     assert now.filter(stage=Stage.ARCHIVED).count() == CLIENTS
     assert AuditEntry.objects.filter(verb="promotion.bypassed").count() == CLIENTS + 1
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def test_two_reviewers_approve_at_once_and_one_transition_happens(

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import Grant, User, UserKind
 from accounts.queries import session_actor, system_actor
@@ -56,7 +56,7 @@ class Workflow(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         try:
-            assert [flaw for _, flaw in audit.verify() if flaw] == []
+            assert [flaw for _, flaw in verification.verify() if flaw] == []
         finally:
             self.roll_back()
 

@@ -36,6 +36,8 @@ urlpatterns = [
     path("grants", people.Grants.as_view()),
     path("grants/<str:grant_id>", people.OneGrant.as_view()),
     path("audit", trail.Audit.as_view()),
+    path("audit/export", trail.AuditExport.as_view()),
+    path("audit/verify", trail.AuditVerify.as_view()),
     path("runs/<str:run_id>", trail.OneRun.as_view()),
     path("openapi.yaml", docs.openapi),
     path("docs", docs.page),

@@ -23,6 +23,7 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-page-token",
     "bad-path",
     "bad-source",
+    "bad-time",  # the year 0 and leap seconds, which RFC 3339 has and no calendar of ours
     "key-used-for-another",
     "no-files",
     "reason-missing",

@@ -27,8 +27,9 @@ QUERIES = {
     "tokens": 2,
     "users": 2,
     "grants": 2,
-    "audit?model=churn": 5,
+    "audit?model=churn": 6,
     "audit": 2,
+    "audit?verb=version.registered&actor=administrator&since=2026-01-01T00:00:00Z": 3,
 }
 
 
@@ -182,6 +183,10 @@ def test_promotions_are_found_by_state_stage_model_and_requester(
         ("models?name=%00", "name"),
         ("models?tag=a%0Ab", "tag"),
         ("audit?model=%00", "model"),
+        ("audit?verb=model.made", "verb"),
+        ("audit?since=yesterday", "since"),
+        ("audit?until=0001-01-01T00:00:00%2B14:00", "until"),
+        ("audit/export?format=xlsx", "format"),
         ("promotions?state=done", "state"),
         ("me?x=1", "x"),
         ("resolve?uri=models:/a/1&x=1", "x"),

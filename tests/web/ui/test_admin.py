@@ -7,7 +7,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.test import Client
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry, Grant, Team, Token, User, Workspace
 from accounts.roles import Role
@@ -85,7 +85,7 @@ def test_a_user_is_made_changed_disabled_and_never_deleted(operator: Client) -> 
     assert operator.post(f"/admin/accounts/user/{user.pk}/delete/", {"post": "yes"}).status_code == 403
     assert operator.post("/admin/accounts/user/add/", {**sent, "username": "NEWCOMER"}).status_code == 200
     assert User.objects.filter(username__iexact="newcomer").count() == 1
-    assert all(flaw is None for _, flaw in audit.verify())
+    assert all(flaw is None for _, flaw in verification.verify())
 
 
 def test_nobody_is_made_an_administrator_of_everything(operator: Client) -> None:
