@@ -96,7 +96,7 @@ def contents(files: Sequence[Listed], read: Mapping[str, bytes]) -> Contents:
         about = _read_mlmodel(mlmodel.path, read[mlmodel.path], {file.path for file in files})
     elif mlmodel:
         about = _About(problem=f"{mlmodel.path} is not read: it has {mlmodel.size} bytes")
-    headings = [heading for card in cards for heading in _headings(read.get(card.path, b""))]
+    titles = [title for card in cards for title in headings(read.get(card.path, b"").decode("utf-8", "replace"))]
     runs_code = {file.path for file in _scanned(files) if pickles.runs_code(read.get(file.path, b""))}
     pickled = [f.path for f in files if pickles.named_like_one(f.path) or f.path in runs_code | about.pickled]
     return Contents(
@@ -108,7 +108,7 @@ def contents(files: Sequence[Listed], read: Mapping[str, bytes]) -> Contents:
         flavors=about.flavors,
         environment=_kept(file.path for file in files if _name(file.path).lower() in _ENVIRONMENTS),
         model_cards=_kept(card.path for card in cards),
-        headings=tuple(headings[:HEADINGS_KEPT]),
+        headings=tuple(titles[:HEADINGS_KEPT]),
         pickles=_kept(pickled),
         pickle_count=len(pickled),
         problem=shown(about.problem),
@@ -200,9 +200,9 @@ def _pickled(flavor: object) -> str:
 # --- Model cards ------------------------------------------------------------------------------------------------------
 
 
-def _headings(card: bytes) -> list[str]:
-    """The headings of a markdown text, `# Title` or underlined, outside front matter and code."""
-    lines = card.decode("utf-8", "replace").splitlines()
+def headings(text: str) -> list[str]:
+    """The headings of a markdown text, `# Title` or underlined, outside front matter and code: the first 100, cut."""
+    lines = text.splitlines()
     if lines and lines[0].strip() == "---" and "---" in lines[1:]:
         lines = lines[lines.index("---", 1) + 1 :]
     found: list[str] = []

@@ -147,9 +147,9 @@ def _newest_stays(
 def _files(manifest: Manifest) -> Files:
     return Files(
         digest=manifest.digest,
-        verified_at=getattr(manifest, "verified_at", None),
-        damage=getattr(manifest, "damage", ""),
-        contents=getattr(manifest, "inspected", None),
+        verified_at=manifest.verified_at,
+        damage=manifest.damage,
+        contents=manifest.inspected if manifest.contents else None,
     )
 
 

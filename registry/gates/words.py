@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import re
-from collections.abc import Iterator
 
+from lineage.inspection import headings
 from registry.gates.frame import Candidate, Definition, Facts, Gate, Outcome, Verdict, listed
 
 _KEY = {"type": "string", "minLength": 1, "maxLength": 250}
@@ -67,9 +66,6 @@ REQUIRED_TAGS = Gate(
 # --- description ------------------------------------------------------------------------------------------------------
 
 _TEXTS = {"version": ("version",), "model": ("model",), "either": ("version", "model")}
-_TITLED = re.compile(r" {0,3}#{1,6}[ \t]+(.*?)(?:[ \t]+#*)?[ \t]*")
-_UNDERLINE = re.compile(r" {0,3}(=+|-{2,})[ \t]*")
-_FENCE = re.compile(r" {0,3}(```+|~~~+)")
 
 
 def _description_title(definition: Definition) -> str:
@@ -119,25 +115,6 @@ def _in_files(version: Candidate) -> set[str]:
 def _folded(heading: str) -> str:
     """A heading as it is compared: whatever the case, the spaces, the emphasis and a colon at its end."""
     return " ".join(heading.casefold().strip(" \t*_`:").split())
-
-
-def headings(text: str) -> Iterator[str]:
-    """The headings of a markdown text, `# Title` or underlined, outside of code."""
-    fence, above = "", ""
-    for line in text.splitlines():
-        if mark := _FENCE.match(line):
-            fence = "" if fence and mark[1].startswith(fence) else fence or mark[1]
-            above = ""
-        elif fence:
-            continue
-        elif titled := _TITLED.fullmatch(line):
-            yield titled[1]
-            above = ""
-        elif above and _UNDERLINE.fullmatch(line):
-            yield above
-            above = ""
-        else:
-            above = "" if line.startswith(("    ", "\t", "- ", "* ", ">", "|")) else line.strip()
 
 
 DESCRIPTION = Gate(

@@ -6,6 +6,7 @@ import datetime
 import uuid
 from collections.abc import Sequence
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -22,10 +23,14 @@ def locked_model(actor: Actor, name: object) -> Model:
     This is the lock that every write to a model, its versions and its promotions takes first.
     """
     visible = Model.objects.visible_to(actor).filter(name=text.searchable(name))
-    model = visible.select_for_update(of=("self",), no_key=True).first()
+    model = _locked(visible)
     if model is None:
         raise ModelNotFound(name=name)
     return model
+
+
+def _locked(visible: QuerySet[Model]) -> Model | None:
+    return visible.select_for_update(of=("self",), no_key=True).first()
 
 
 def version_of(model: Model, number: object) -> Version:
@@ -44,10 +49,10 @@ def version_of(model: Model, number: object) -> Version:
 
 def locked_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     """The promotion as it is once its model's row is locked; PromotionNotFound."""
-    seen = Promotion.objects.visible_to(actor).filter(pk=promotion_id).select_related("model").first()
-    if seen is None:
+    visible = Model.objects.visible_to(actor).filter(promotions=promotion_id)
+    model = _locked(visible)
+    if model is None:
         raise PromotionNotFound(promotion=promotion_id)
-    model = locked_model(actor, seen.model.name)
     promotion = Promotion.objects.select_related("version__manifest").get(pk=promotion_id)
     promotion.model = promotion.version.model = model
     return promotion

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
 from core.canonical import canonical_json
+from lineage.inspection import Contents
 from registry.errors import BadGate
 from registry.gates import (
     GATES,
@@ -276,7 +277,7 @@ Churn.
 # Limitations
 ```
 
-**Limitations:**
+Limitations:
 ---
 None known.
 """
@@ -303,7 +304,7 @@ def test_sections_are_headings_of_the_description_or_of_a_model_card() -> None:
     in_code = candidate(description="```\n# Limitations\n```\ntext\n")
     neither = "neither it nor a model card among the files has the section Limitations"
     assert said("description", in_code, sections=["Limitations"]) == ("fail", neither)
-    card = Files(DIGEST, contents={"headings": ["Limitations", "Intended use"]})
+    card = Files(DIGEST, contents=Contents(headings=("Limitations", "Intended use")).as_json())
     assert said("description", candidate(description="x", files=card), sections=sections)[0] == "pass"
     unseen = candidate(description="x", files=Files(DIGEST))
     assert said("description", unseen, sections=["Limitations"]) == (
@@ -374,20 +375,18 @@ def test_digest(files: Files | None, outcome: str, reason: str) -> None:
 
 # --- signature --------------------------------------------------------------------------------------------------------
 
-SEEN: dict[str, Any] = {
-    "mlmodel": "model/MLmodel",
-    "mlmodel_read": True,
-    "signature_inputs": True,
-    "signature_outputs": True,
-    "input_example": "model/input_example.json",
-    "environment": ["model/requirements.txt"],
-    "headings": [],
-    "problem": "",
-}
+SEEN = Contents(
+    mlmodel="model/MLmodel",
+    mlmodel_read=True,
+    signature_inputs=True,
+    signature_outputs=True,
+    input_example="model/input_example.json",
+    environment=("model/requirements.txt",),
+).as_json()
 
 
 def with_files(**seen: Any) -> Candidate:
-    return candidate(files=Files(DIGEST, contents={**SEEN, **seen}))
+    return candidate(files=Files(DIGEST, contents=Contents.from_json({**SEEN, **seen}).as_json()))
 
 
 @pytest.mark.parametrize(
