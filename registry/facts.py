@@ -6,7 +6,7 @@ import datetime
 import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import F, OuterRef, Subquery, Window
 from django.db.models.functions import RowNumber
@@ -126,14 +126,20 @@ class _Known:
 
 
 def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, CheckFacts]]:
-    """The newest report of each check on these versions, by version and name. One query."""
+    """The newest report of each check on these versions, by version and name; with those of others. One query."""
+    reports: dict[tuple[uuid.UUID, str], list[Check]] = defaultdict(list)
+    newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "reporter", "-id")
+    for check in newest.distinct("version", "name", "reporter").select_related("reporter"):
+        reports[check.version_id, check.name].append(check)
     found: dict[uuid.UUID, dict[str, CheckFacts]] = defaultdict(dict)
-    newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "-id")
-    for check in newest.distinct("version", "name").select_related("reporter"):
-        found[check.version_id][check.name] = CheckFacts(
-            CheckState(check.state), check.reporter.username, check.at, check.summary, check.values
-        )
+    for (version_id, name), each in reports.items():
+        first, *others = sorted(each, key=lambda check: check.pk, reverse=True)
+        found[version_id][name] = replace(_reported(first), others=tuple(_reported(check) for check in others))
     return found
+
+
+def _reported(check: Check) -> CheckFacts:
+    return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary, check.values)
 
 
 def _newest_stays(

@@ -119,6 +119,9 @@ def _refusal(name: str, field: str, error: Any) -> BadGate:
     if error.validator == "required":
         missing = next(one for one in asked if one not in value)
         return BadGate(field=f"{place}.{missing}", why="is missing", hint=_takes(name))
+    if error.validator == "dependentRequired":
+        name, others = next((name, others) for name, others in asked.items() if name in value)
+        return BadGate(field=f"{place}.{name}", why=f"goes with {', '.join(others)}", hint="give both, or leave it out")
     if error.validator in ("oneOf", "anyOf"):
         names = GATES[name].one_of or GATES[name].any_of
         how = "exactly" if GATES[name].one_of else "at least"

@@ -26,13 +26,14 @@ class CheckState(StrEnum):
 
 @dataclass(frozen=True)
 class CheckFacts:
-    """The newest report of a check. `values` are what it measured, by name."""
+    """The newest report of a check. `values` are what it measured, by name; `others` each other account's newest."""
 
     state: CheckState
     reporter: str  # username
     at: datetime.datetime
     summary: str = ""
     values: Mapping[str, float] = field(default_factory=dict)
+    others: tuple[CheckFacts, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,13 @@ class Candidate:
     run: RunFacts | None = None
     checks: Mapping[str, CheckFacts] = field(default_factory=dict)
     stays: tuple[Stay, ...] = ()
+
+    def check(self, name: str, definition: Definition) -> CheckFacts | None:
+        """The newest report of the check `name` by an account whose word counts for the gate so defined."""
+        newest = self.checks.get(name)
+        if newest is None or "reported_by" not in definition:
+            return newest
+        return next((each for each in (newest, *newest.others) if each.reporter in definition["reported_by"]), None)
 
 
 @dataclass(frozen=True)
@@ -137,6 +145,7 @@ class Gate:
     judge: Callable[[Definition, Facts], Verdict]
     one_of: Sequence[str] = ()  # exactly one of these must be there
     any_of: Sequence[str] = ()  # at least one of these
+    together: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what makes sense with others alone
 
     def schema(self, name: str) -> dict[str, Any]:
         """The JSON Schema of a definition of this type."""
@@ -151,6 +160,8 @@ class Gate:
             schema["oneOf"] = [{"required": [one]} for one in self.one_of]
         if self.any_of:
             schema["anyOf"] = [{"required": [one]} for one in self.any_of]
+        if self.together:
+            schema["dependentRequired"] = {name: list(others) for name, others in self.together.items()}
         return schema
 
 
@@ -158,12 +169,19 @@ class Gate:
 
 METRIC = {"type": "string", "minLength": 1, "maxLength": 250}
 CHECK = {"type": "string", "minLength": 1, "maxLength": 100}
+WITH_CHECK = {"reported_by": ["check"]}
 DAYS = {"type": "integer", "minimum": 1, "maximum": 3650}
 
 
 def listed(items: Mapping[str, Any], *, limit: int = 50) -> dict[str, Any]:
     """The schema of a list of such items: at least one, none twice."""
     return {"type": "array", "items": items, "minItems": 1, "maxItems": limit, "uniqueItems": True}
+
+
+REPORTED_BY = {
+    **listed({"type": "string", "minLength": 1, "maxLength": 150}),
+    "description": "The accounts whose reports count; everybody's when it is not given.",
+}
 
 
 # --- Words that several gates use -------------------------------------------------------------------------------------

@@ -6,7 +6,19 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from registry.gates.frame import CHECK, METRIC, Candidate, Definition, Facts, Gate, Outcome, Verdict, number
+from registry.gates.frame import (
+    CHECK,
+    METRIC,
+    REPORTED_BY,
+    WITH_CHECK,
+    Candidate,
+    Definition,
+    Facts,
+    Gate,
+    Outcome,
+    Verdict,
+    number,
+)
 
 # Finite, and so small that no arithmetic of the gates leaves the floats.
 _LIMIT = {"type": "number", "minimum": -1e300, "maximum": 1e300}
@@ -22,7 +34,7 @@ def _named(definition: Definition) -> str:
 def _value(candidate: Candidate, definition: Definition) -> float | None:
     values: Mapping[str, Any] = candidate.run.metrics if candidate.run else {}
     if "check" in definition:
-        check = candidate.checks.get(definition["check"])
+        check = candidate.check(definition["check"], definition)
         values = check.values if check else {}
     value = values.get(definition["metric"])
     if value is None:
@@ -62,9 +74,10 @@ def _threshold(definition: Definition, facts: Facts) -> Verdict:
 
 METRIC_THRESHOLD = Gate(
     about="A metric of the version's run, or one that a check measured, is on the right side of a limit.",
-    properties={"metric": METRIC, "check": CHECK, "at_least": _LIMIT, "at_most": _LIMIT},
+    properties={"metric": METRIC, "check": CHECK, "reported_by": REPORTED_BY, "at_least": _LIMIT, "at_most": _LIMIT},
     required=["metric"],
     one_of=["at_least", "at_most"],
+    together=WITH_CHECK,
     title=lambda definition: f"{_named(definition)} {_bound(definition)}",
     judge=_threshold,
 )
@@ -117,6 +130,7 @@ NOT_WORSE = Gate(
     properties={
         "metric": METRIC,
         "check": CHECK,
+        "reported_by": REPORTED_BY,
         "direction": {"enum": ["higher", "lower"], "description": "Which values are better."},
         "by": {"type": "number", "minimum": 0, "maximum": 1e300, "default": 0, "description": "The margin."},
         "relative": {
@@ -126,6 +140,7 @@ NOT_WORSE = Gate(
         },
     },
     required=["metric", "direction"],
+    together=WITH_CHECK,
     title=_not_worse_title,
     judge=_not_worse,
 )

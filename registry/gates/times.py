@@ -4,7 +4,21 @@ from __future__ import annotations
 
 import datetime
 
-from registry.gates.frame import CHECK, DAYS, CheckState, Definition, Facts, Gate, Outcome, Verdict, age, days, span
+from registry.gates.frame import (
+    CHECK,
+    DAYS,
+    REPORTED_BY,
+    WITH_CHECK,
+    CheckState,
+    Definition,
+    Facts,
+    Gate,
+    Outcome,
+    Verdict,
+    age,
+    days,
+    span,
+)
 from registry.lifecycle import Stage
 
 _NOTHING = datetime.timedelta()
@@ -54,7 +68,7 @@ def _fresh_title(definition: Definition) -> str:
 
 
 def _fresh_evaluation(definition: Definition, facts: Facts) -> Verdict:
-    at, told = _by_check(definition["check"], facts) if "check" in definition else _by_run(facts)
+    at, told = _by_check(definition, facts) if "check" in definition else _by_run(facts)
     if at is None:
         return Verdict(Outcome.UNKNOWN, told)
     passed = facts.now - at
@@ -71,10 +85,11 @@ def _by_run(facts: Facts) -> tuple[datetime.datetime | None, str]:
     return (run.ended_at, "its run ended") if run.ended_at else (None, "its run still goes on")
 
 
-def _by_check(name: str, facts: Facts) -> tuple[datetime.datetime | None, str]:
-    check = facts.candidate.checks.get(name)
+def _by_check(definition: Definition, facts: Facts) -> tuple[datetime.datetime | None, str]:
+    name = definition["check"]
+    check = facts.candidate.check(name, definition)
     if check is None:
-        return None, f"nobody has reported the check {name}"
+        return None, f"nobody whose word counts has reported the check {name}"
     if check.state == CheckState.PENDING:
         return None, f"the check {name} is still running"
     if check.state == CheckState.SKIPPED:
@@ -85,8 +100,9 @@ def _by_check(name: str, facts: Facts) -> tuple[datetime.datetime | None, str]:
 FRESH_EVALUATION = Gate(
     about="The version was evaluated not longer ago than that: by the end of its run, or by a check that is named here "
     "(whether it passed or failed).",
-    properties={"days": DAYS, "check": CHECK},
+    properties={"days": DAYS, "check": CHECK, "reported_by": REPORTED_BY},
     required=["days"],
+    together=WITH_CHECK,
     title=_fresh_title,
     judge=_fresh_evaluation,
 )

@@ -51,7 +51,7 @@ SAMPLES: dict[str, list[dict[str, Any]]] = {
     ],
     "required_tags": [{"keys": ["owner"]}, {"keys": ["owner"], "allowed": {"risk": ["low", "medium"]}}],
     "description": [{}, {"of": "either", "min_length": 20, "sections": ["Intended use", "Limitations"]}],
-    "required_checks": [{"names": ["ci"]}, {"names": ["ci", "fairness"], "by": ["robot"]}],
+    "required_checks": [{"names": ["ci"]}, {"names": ["ci", "fairness"], "reported_by": ["robot"]}],
     "digest": [{}, {"within_days": 7}],
     "signature": [{}, {"input_example": True}],
     "lineage": [{}, {"of": ["commit", "run"]}],
@@ -337,11 +337,23 @@ def test_sections_are_headings_of_the_description_or_of_a_model_card() -> None:
             "unknown",
             "the check ci was reported by mallory, whose word does not count for it",
         ),
+        ({"ci": check("failed", "mallory", others=(check(),))}, "pass", "passed: ci"),
+        ({"ci": check("passed", "mallory", others=(check("failed"),))}, "fail", "the check ci has failed"),
     ],
 )
 def test_required_checks(checks: dict[str, CheckFacts], outcome: str, reason: str) -> None:
-    found = verdict("required_checks", candidate(checks=checks), names=["ci"], by=["robot"])
+    found = verdict("required_checks", candidate(checks=checks), names=["ci"], reported_by=["robot"])
     assert (found.outcome, found.reason, found.inputs) == (outcome, reason, {})
+
+
+def test_what_somebody_else_measured_does_not_count() -> None:
+    """The author of a version may report checks as well; a gate can leave his word out."""
+    flattering = check(reporter="author", values={"latency": 1}, others=(check(values={"latency": 90}),))
+    asked = {"metric": "latency", "check": "load", "at_most": 50}
+    slow = candidate(checks={"load": flattering})
+    assert verdict("metric_threshold", slow, **asked).outcome == "pass"
+    assert verdict("metric_threshold", slow, **asked, reported_by=["robot"]).outcome == "fail"
+    assert verdict("metric_threshold", slow, **asked, reported_by=["nobody"]).outcome == "unknown"
 
 
 # --- digest -----------------------------------------------------------------------------------------------------------
@@ -513,7 +525,7 @@ def test_fresh_evaluation_by_the_run() -> None:
         (check(at=ago(days=3)), "fail", "the check eval was reported on 2026-05-01, more than 1 day ago"),
         (check("pending"), "unknown", "the check eval is still running"),
         (check("skipped"), "unknown", "the check eval was skipped"),
-        (None, "unknown", "nobody has reported the check eval"),
+        (None, "unknown", "nobody whose word counts has reported the check eval"),
     ],
 )
 def test_fresh_evaluation_by_a_check(reported: CheckFacts | None, outcome: str, reason: str) -> None:
@@ -580,7 +592,7 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     (
         {"at_least": 1},
         ".metric",
-        "is missing: metric_threshold takes metric, check, at_least, at_most and needs metric",
+        "is missing: metric_threshold takes metric, check, reported_by, at_least, at_most and needs metric",
     ),
     ({"metric": "auc", "at_leest": 1}, ".at_leest", "is not known: did you mean at_least?"),
     ({"metric": "auc", "at_least": "0.9"}, ".at_least", 'is "0.9": give a finite number'),
@@ -624,7 +636,16 @@ BAD: list[tuple[dict[str, Any], str, str]] = [
     ({"gate": "description", "sections": [""]}, ".sections[0]", "is empty"),
     ({"gate": "required_checks"}, ".names", "is missing"),
     ({"gate": "required_checks", "names": []}, ".names", "is empty"),
-    ({"gate": "required_checks", "names": ["ci"], "by": ["a" * 151]}, ".by[0]", "is 151 characters long"),
+    (
+        {"gate": "metric_threshold", "metric": "a", "at_least": 1, "reported_by": ["ci"]},
+        ".reported_by",
+        "goes with check: give both",
+    ),
+    (
+        {"gate": "required_checks", "names": ["ci"], "reported_by": ["a" * 151]},
+        ".reported_by[0]",
+        "is 151 characters long",
+    ),
     ({"gate": "digest", "within_days": 0}, ".within_days", "is 0: give at least 1"),
     ({"gate": "digest", "within_days": 3651}, ".within_days", "is 3651: give at most 3650"),
     ({"gate": "digest", "days": 7}, ".days", "is not known: digest takes within_days"),
