@@ -21,6 +21,22 @@ class NothingInStage(NotFound):
     """The model {name!r} has no version in {stage}."""
 
 
+class ModelNotThen(NotFound):
+    """There was no model named {name!r} at {at} that you can see."""
+
+
+class VersionNotThen(NotFound):
+    """The model {name!r} had no version {version} at {at}."""
+
+
+class AliasNotThen(NotFound):
+    """The model {name!r} had no alias {alias!r} at {at}."""
+
+
+class NothingInStageThen(NotFound):
+    """The model {name!r} had no version in {stage} at {at}."""
+
+
 class PromotionNotFound(NotFound):
     """There is no promotion {promotion} that you can see."""
 

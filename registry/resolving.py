@@ -133,7 +133,7 @@ class Resolved:
 
     model_id: uuid.UUID
     name: str
-    generation: int
+    generation: int | None  # of the model now; the past has none
     version_id: uuid.UUID
     version: int
     stage: str
@@ -143,11 +143,13 @@ class Resolved:
     files: list[dict[str, Any]]
     run: str
     registered_at: datetime
-    promotion_id: uuid.UUID | None
+    promotion_id: uuid.UUID | None  # that pointed the alias, or else moved the version into its stage
+    promotion_target: str | None
     promoted_at: datetime | None
     promoted_by: str | None
     approved_by: list[str]
     bypass: bool
+    rollback: bool
     entry_hash: str
 
     @property
@@ -161,28 +163,32 @@ _RESOLVE = """
 SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, v.source, f.digest, f.size,
        (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
           FROM lineage_manifestfile e WHERE e.manifest_id = f.id),
-       v.run_ref, v.created_at, p.id, p.decided_at, d.username,
+       v.run_ref, v.created_at, p.id, p.target, p.decided_at, d.username,
        (SELECT json_agg(u.username ORDER BY a.at) FROM registry_approval a
           JOIN accounts_user u ON u.id = a.reviewer_id
          WHERE a.promotion_id = p.id AND a.evidence = p.decided_evidence),
-       coalesce(p.bypass, false), coalesce(p.entry_hash, '')
+       coalesce(p.bypass, false), coalesce(p.rollback, false), coalesce(p.entry_hash, '')
   FROM registry_model m
   JOIN registry_version v ON v.model_id = m.id AND v.deleted_at IS NULL
   JOIN registry_occupancy o ON o.version_id = v.id AND o.ended_at IS NULL {joined}
   LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
-  LEFT JOIN registry_promotion p ON p.id = o.promotion_id
+  LEFT JOIN registry_promotion p ON p.id = {promotion}
   LEFT JOIN accounts_user d ON d.id = p.decided_by_id
  WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL AND {condition}
  ORDER BY o.number DESC
  LIMIT 1
 """
-_BY_STAGE = _RESOLVE.format(joined="AND o.model_id = m.id", condition="o.stage = %s")
-_BY_NUMBER = _RESOLVE.format(joined="", condition="v.number = %s")
+_IN_STAGE = "o.promotion_id"
+_BY_STAGE = _RESOLVE.format(joined="AND o.model_id = m.id", promotion=_IN_STAGE, condition="o.stage = %s")
+_BY_NUMBER = _RESOLVE.format(joined="", promotion=_IN_STAGE, condition="v.number = %s")
+# On whose word a protected alias points there is told by its own promotion, not by that of the version's stage.
 _BY_ALIAS = _RESOLVE.format(
-    joined="", condition="v.id = (SELECT version_id FROM registry_alias WHERE model_id = m.id AND name = %s)"
+    joined="JOIN registry_alias al ON al.model_id = m.id AND al.version_id = v.id",
+    promotion="coalesce(al.promotion_id, o.promotion_id)",
+    condition="al.name = %s",
 )
 _HIGHEST = "(SELECT max(number) FROM registry_version WHERE model_id = m.id AND deleted_at IS NULL)"
-_LATEST = _RESOLVE.format(joined="", condition=f"%s AND v.number = {_HIGHEST}")
+_LATEST = _RESOLVE.format(joined="", promotion=_IN_STAGE, condition=f"%s AND v.number = {_HIGHEST}")
 
 
 def resolve(actor: Actor, reference: Reference) -> Resolved:
@@ -194,8 +200,13 @@ def resolve(actor: Actor, reference: Reference) -> Resolved:
     if row is None or not _may_see(actor, row[0], row[1]):
         find_model(actor, reference.name)
         raise _missing(reference)
+    return as_resolved(row)
+
+
+def as_resolved(row: Sequence[Any]) -> Resolved:
+    """A row of `_RESOLVE`'s columns, in their order."""
     columns = list(row)
-    columns[9], columns[15] = _json(row[9]), _json(row[15])  # files, approved_by
+    columns[9], columns[16] = _json(row[9]), _json(row[16])  # files, approved_by
     return Resolved(*columns)
 
 

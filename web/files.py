@@ -5,7 +5,7 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
-from typing import BinaryIO
+from typing import IO, BinaryIO
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
 from django.utils.http import content_disposition_header
@@ -89,6 +89,17 @@ def download(request: HttpRequest, *, sha256: str, size: int, name: str, guess_t
     response["Content-Length"] = str(last - first + 1)
     response["Content-Range"] = f"bytes {first}-{last}/{size}"
     return _dressed(response, etag, name)
+
+
+def attachment(file: IO[bytes], *, name: str, size: int, kind: str) -> HttpResponseBase:
+    """What was made for this caller, as a file to save: kept by no cache, rendered by no browser."""
+    response = FileResponse(file, content_type=kind)
+    response["Content-Length"] = str(size)
+    response["Content-Disposition"] = content_disposition_header(True, name) or "attachment"
+    response["Cache-Control"] = "no-store"
+    response["Content-Security-Policy"] = "sandbox; default-src 'none'"
+    response["X-Content-Type-Options"] = "nosniff"
+    return response
 
 
 def _dressed(response: HttpResponseBase, etag: str, name: str) -> HttpResponseBase:

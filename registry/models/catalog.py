@@ -140,7 +140,10 @@ class Version(models.Model):
             models.UniqueConstraint(fields=["model", "number"], name="version_number_once_in_model"),
             models.CheckConstraint(condition=Q(number__gte=1), name="version_numbers_begin_at_one"),
         ]
-        indexes = [models.Index(fields=["model", "request_digest", "-created_at"], name="version_by_request")]
+        indexes = [
+            models.Index(fields=["model", "request_digest", "-created_at"], name="version_by_request"),
+            models.Index(fields=["model", "-created_at"], name="version_by_registration"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
@@ -203,6 +206,11 @@ class Occupancy(models.Model):
                 fields=["model", "stage", "-number"], condition=Q(ended_at__isnull=True), name="occupancy_now"
             ),
             models.Index(fields=["model", "stage", "-started_at"], name="occupancy_history"),
+            # What was in a stage at a moment: alone in it, or the highest of several (registry/past.py).
+            models.Index(fields=["model", "stage", "-started_at"], condition=Q(exclusive=True), name="occupancy_alone"),
+            models.Index(
+                fields=["model", "stage", "-number"], condition=Q(exclusive=False), name="occupancy_among_others"
+            ),
         ]
 
     def __str__(self) -> str:

@@ -15,6 +15,7 @@ from accounts.audit import Event
 from accounts.verbs import Verb
 from registry.errors import ExclusiveStageTaken
 from registry.evidence import Evidence
+from registry.gates import Judged
 from registry.lifecycle import Act, Stage, State, after
 from registry.models import Alias, Model, Occupancy, Pointing, Promotion, Version
 from registry.outbox import emit_all, emit_promotion, of_promotion, of_version
@@ -42,7 +43,7 @@ def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event) -
     if look.missing:
         _held(actor, promotion, look, told)
         return promotion
-    return carry_out(actor, promotion, look.evidence, told=told)
+    return carry_out(actor, promotion, look.evidence, look.judged, told=told)
 
 
 def settle_all(actor: Actor, model: Model, version: Version | None = None) -> None:
@@ -117,13 +118,17 @@ def carry_out(
     actor: Actor,
     promotion: Promotion,
     evidence: Evidence,
+    judged: Sequence[Judged] = (),
     *,
     bypass: bool = False,
     rollback: bool = False,
     reason: str = "",
     told: Sequence[Event] = (),
 ) -> Promotion:
-    """Do what an open promotion asks for, whose model is locked, and tell of it after the events that led here."""
+    """Do what an open promotion asks for, whose model is locked, and tell of it after the events that led here.
+
+    `judged` are its gates as they are, which the entry of the decision keeps.
+    """
     promotion.state = after(State(promotion.state), Act.CARRY_OUT)
     promotion.bypass, promotion.rollback, promotion.reason = bypass, rollback, reason
     promotion.to_review = bypass or rollback
@@ -141,6 +146,16 @@ def carry_out(
         manifest=evidence.manifest,
         previous=moved.previous,
         reason=reason,
+        # Kept nowhere else: what a gate says of the same evidence may be worded otherwise one day.
+        gates=[
+            {
+                "gate": each.gate,
+                "title": each.title,
+                "outcome": each.verdict.outcome.value,
+                "reason": each.verdict.reason,
+            }
+            for each in judged
+        ],
     )
     promotion.entry_hash = emit_all(actor, promotion.model, [*told, decided, *moved.events])[len(told)].hash
     promotion.save()
@@ -211,7 +226,6 @@ def _leaving(promotion: Promotion) -> list[Occupancy]:
 
 
 def _point(promotion: Promotion) -> _Moved:
-    promotion.decided_at = timezone.now()
     previous = point(promotion.model, promotion.alias, promotion.version, promotion=promotion)
     return _Moved(
         [previous] if previous else [],
@@ -225,7 +239,10 @@ def alias_set(model: Model, alias: str, number: int, **more: str) -> Event:
 
 
 def point(model: Model, alias: str, version: Version | None, *, promotion: Promotion | None = None) -> int | None:
-    """Let an alias of a locked model point at `version`, or at nothing; returns the number of the one before."""
+    """Let an alias of a locked model point at `version`, or at nothing; returns the number of the one before.
+
+    The `promotion` that asks for it is decided, unsaved, at the very moment from which on the alias points there.
+    """
     open_now = (
         Pointing.objects.filter(model=model, alias=alias, ended_at__isnull=True).select_related("version").first()
     )
@@ -240,6 +257,8 @@ def point(model: Model, alias: str, version: Version | None, *, promotion: Promo
     else:
         Alias.objects.update_or_create(model=model, name=alias, defaults={"version": version, "promotion": promotion})
         Pointing.objects.create(model=model, alias=alias, version=version, started_at=now, promotion=promotion)
+    if promotion:
+        promotion.decided_at = now
     return open_now.version.number if open_now else None
 
 

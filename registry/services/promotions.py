@@ -111,7 +111,7 @@ def take_or_ask(
         return None
     look = outlook(promotion)
     if promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id):
-        carry_out(actor, promotion, look.evidence, bypass=True, reason=comment)
+        carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=comment)
         return None
     return _review_needed(promotion, look.missing)
 
@@ -146,7 +146,8 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
         raise BypassForbidden(
             policy=now.terms.name, missing="; ".join(look.missing), reasons=look.missing, link=promotion.page
         )
-    return carry_out(actor, promotion, outlook(promotion).evidence, bypass=True, reason=reason)
+    look = outlook(promotion)
+    return carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=reason)
 
 
 @transaction.atomic

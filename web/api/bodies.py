@@ -14,8 +14,9 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
+from registry.history import Ending, How, Interval
 from registry.lifecycle import Stage, State
-from registry.models import Alias, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
+from registry.models import Alias, Approval, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.models.catalog import VersionStatus
 from registry.outlook import Outlook
 
@@ -183,6 +184,57 @@ class OccupancyBody(serializers.Serializer[Occupancy]):
 
     def get_bypass(self, row: Occupancy) -> bool:
         return bool(row.promotion and row.promotion.bypass)
+
+
+class VouchBody(serializers.Serializer[Approval]):
+    reviewer = serializers.CharField(source="reviewer.username")
+    at = serializers.DateTimeField()
+    comment = serializers.CharField()
+
+
+class WordBody(serializers.Serializer[Promotion]):
+    """The promotion behind an interval."""
+
+    id = serializers.UUIDField()
+    requested_by = serializers.CharField(source="requester.username")
+    promoted_by = serializers.CharField(source="decided_by.username")
+    promoted_at = serializers.DateTimeField(source="decided_at")
+    policy = serializers.CharField(source="terms.name")
+    reason = serializers.CharField()
+    bypass = serializers.BooleanField()
+    rollback = serializers.BooleanField()
+    entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision.")
+    page = serializers.SerializerMethodField()
+
+    def get_page(self, row: Promotion) -> str:
+        return settings.VOUCH_URL + row.page
+
+
+class EndingBody(serializers.Serializer[Ending]):
+    how = serializers.ChoiceField([str(how) for how in How])
+    version = serializers.IntegerField(allow_null=True, help_text="The one that came instead.")
+    stage = serializers.ChoiceField(_STAGES, allow_null=True, help_text="Where the version went.")
+    promotion = serializers.UUIDField(source="promotion.pk", default=None, allow_null=True)
+
+
+class IntervalBody(serializers.Serializer[Interval]):
+    """A version held the stage, or the alias pointed at it, from `started_at` until before `ended_at`."""
+
+    version = serializers.IntegerField(source="held.version.number")
+    started_at = serializers.DateTimeField(source="held.started_at")
+    ended_at = serializers.DateTimeField(source="held.ended_at", allow_null=True, help_text="null: it lasts.")
+    manifest = serializers.SerializerMethodField(help_text="SHA-256 of the list of its files.")
+    deleted = serializers.SerializerMethodField(help_text="The version was deleted since.")
+    promotion = WordBody(source="held.promotion", allow_null=True)
+    approvals = VouchBody(many=True, help_text="Those that counted.")
+    ending = EndingBody(allow_null=True, help_text="What ended it; null: it lasts.")
+
+    def get_manifest(self, row: Interval) -> str | None:
+        manifest = row.held.version.manifest
+        return manifest.digest if manifest else None
+
+    def get_deleted(self, row: Interval) -> bool:
+        return row.held.version.deleted_at is not None
 
 
 class PromotionBody(serializers.Serializer[Promotion]):
@@ -405,26 +457,35 @@ class RunBody(serializers.Serializer[Run]):
 
 class ResolvedPromotion(serializers.Serializer[Any]):
     id = serializers.UUIDField()
+    target = serializers.CharField(help_text="The stage that it moved the version to, or '@' and the alias.")
     promoted_at = serializers.DateTimeField()
     promoted_by = serializers.CharField()
     approved_by = serializers.ListField(child=serializers.CharField())
     bypass = serializers.BooleanField()
+    rollback = serializers.BooleanField()
     entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision.")
 
 
 class ResolvedBody(serializers.Serializer[Any]):
-    """What a model URI points at now, and on whose word."""
+    """What a model URI points at, now or at a moment of the past, and on whose word."""
 
     uri = serializers.CharField()
+    at = serializers.DateTimeField(allow_null=True, help_text="The moment that was asked for; null: now.")
+    deleted = serializers.BooleanField(help_text="The version, or its model, was deleted since.")
     model = serializers.CharField()
     version = serializers.IntegerField()
     stage = serializers.ChoiceField(_STAGES)
-    artifact_uri = serializers.CharField(help_text="Where to load it from: our address of its files, or its source.")
+    artifact_uri = serializers.CharField(
+        allow_null=True,
+        help_text="Where to load it from: our address of its files, or its source; null for a deleted version.",
+    )
     source = serializers.CharField()  # type: ignore[assignment]  # a field, not the serializer's own
     manifest = serializers.CharField(allow_null=True, help_text="SHA-256 of the list of its files.")
     size = serializers.IntegerField(allow_null=True)
     files = FileBody(many=True)
     run_id = serializers.CharField()
     registered_at = serializers.DateTimeField()
-    promotion = ResolvedPromotion(allow_null=True, help_text="What moved it into its stage.")
-    generation = serializers.IntegerField()
+    promotion = ResolvedPromotion(
+        allow_null=True, help_text="What pointed the protected alias at it, or else moved it into its stage."
+    )
+    generation = serializers.IntegerField(allow_null=True, help_text="Of the model now; null for the past.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
@@ -27,8 +27,12 @@ def listed(
     *,
     order: Sequence[str],
     filters: type[FilterSet] | None = None,
+    dressed: Callable[[list[Any]], Sequence[Any]] = list,
 ) -> Response:
-    """One page of those of `rows` that the query asks for. Raises ValidationError, BadPageSize, BadPageToken."""
+    """One page of those of `rows` that the query asks for. Raises ValidationError, BadPageSize, BadPageToken.
+
+    `dressed` makes of the rows of the page what `body` shows of each.
+    """
     if filters:
         chosen = filters(request.query_params, queryset=rows)
         if not chosen.is_valid():
@@ -42,4 +46,4 @@ def listed(
         token=request.query_params.get("page_token", ""),
         query={"path": request.path, "workspace": actor.workspace_id, **asked},
     )
-    return Response({"items": body(page.items, many=True).data, "next_page_token": page.next_token})
+    return Response({"items": body(dressed(page.items), many=True).data, "next_page_token": page.next_token})

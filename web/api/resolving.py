@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime
+import hashlib
 from typing import Any
 
 import orjson
@@ -11,7 +13,9 @@ from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.views import APIView
 
-from core.errors import Refusal
+from core import times
+from core.errors import Invalid, Refusal
+from registry.past import Then, resolve_at
 from registry.queries import generation_of
 from registry.references import parse
 from registry.resolving import Resolved, resolve
@@ -26,7 +30,13 @@ from web.auth import actor_of
 URI = (
     r"^models:/[A-Za-z0-9][A-Za-z0-9 ._-]*(/([1-9][0-9]{0,8}|None|Staging|Production|Archived|latest)|@[A-Za-z0-9_-]+)$"
 )
-_KNOWN = frozenset({"uri", "wait"})
+_KNOWN = frozenset({"uri", "at", "wait"})
+
+
+class NothingToWaitFor(Invalid):
+    """wait and at do not go together: the past does not change, so ask for it without wait."""
+
+    field = "wait"
 
 
 @csrf_exempt  # it reads no cookie; a POST is to be told that it is the wrong method
@@ -49,6 +59,8 @@ def _answer(request: HttpRequest) -> HttpResponse:
     refuse_unknown(request.GET, _KNOWN)
     uri = request.GET.get("uri", "")
     reference = parse(uri)
+    if "at" in request.GET:
+        return _answer_of_the_past(request, resolve_at(actor, reference, _moment(request)))
     at_most = waiting.seconds(request)
     found = resolve(actor, reference)
     if at_most and ("If-None-Match" not in request.headers or has(request, found.etag)):
@@ -56,31 +68,59 @@ def _answer(request: HttpRequest) -> HttpResponse:
         waiting.until(actor, known.model_id, lambda: generation_of(known.model_id) != known.generation, at_most=at_most)
         # His token may have been revoked while he waited.
         found = resolve(actor_of(request, workspace_header=WORKSPACE_HEADER), reference)
-    headers = {"ETag": found.etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
     if has(request, found.etag):
-        return HttpResponse(status=304, headers=headers)
-    content = orjson.dumps(_body(uri, found))
-    headers["Content-Length"] = str(len(content))
+        return _unchanged(found.etag)
+    return _told(found.etag, orjson.dumps(_body(uri, found)))
+
+
+def _moment(request: HttpRequest) -> datetime.datetime:
+    if "wait" in request.GET:
+        raise NothingToWaitFor
+    return times.past("at", request.GET["at"])
+
+
+def _answer_of_the_past(request: HttpRequest, then: Then) -> HttpResponse:
+    """Its ETag is made of the answer, not of the generation, which moves while the past stays."""
+    content = orjson.dumps(_body(request.GET.get("uri", ""), then.found, then))
+    etag = f'"then.{hashlib.sha256(content).hexdigest()[:32]}"'
+    return _unchanged(etag) if has(request, etag) else _told(etag, content)
+
+
+def _unchanged(etag: str) -> HttpResponse:
+    return HttpResponse(status=304, headers=_headers(etag))
+
+
+def _told(etag: str, content: bytes) -> HttpResponse:
+    headers = {**_headers(etag), "Content-Length": str(len(content))}
     return HttpResponse(content, headers=headers, content_type="application/json")
 
 
-def _body(uri: str, found: Resolved) -> dict[str, Any]:
+def _headers(etag: str) -> dict[str, str]:
+    return {"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization"}
+
+
+def _body(uri: str, found: Resolved, then: Then | None = None) -> dict[str, Any]:
     """In the form of `ResolvedBody`; orjson writes times as RFC 3339 and UUIDs as text."""
-    here = url("models", found.name, "versions", found.version, "files")
+    deleted = bool(then and then.deleted)
+    here = url("models", found.name, "versions", found.version, "files") if found.manifest else found.source
     promotion = {
         "id": found.promotion_id,
+        "target": found.promotion_target,
         "promoted_at": found.promoted_at,
         "promoted_by": found.promoted_by,
         "approved_by": found.approved_by,
         "bypass": found.bypass,
+        "rollback": found.rollback,
         "entry_hash": found.entry_hash,
     }
     return {
         "uri": uri,
+        "at": then.at if then else None,
+        "deleted": deleted,
         "model": found.name,
         "version": found.version,
         "stage": found.stage,
-        "artifact_uri": here if found.manifest else found.source,
+        "artifact_uri": None if deleted else here,
         "source": found.source,
         "manifest": found.manifest,
         "size": found.size,
@@ -100,13 +140,17 @@ class _InOpenAPI(APIView):
         tag="Serving",
         description="`models:/NAME/Production`, `models:/NAME/7`, `models:/NAME@alias` or `models:/NAME/latest`. With "
         "`wait` the call blocks until the generation of the model moves (with If-None-Match: from the one named "
-        "there), or the time is over.",
+        "there), or the time is over. With `at` it answers what the URI pointed at then: at the very moment of a "
+        "change the new version; a version or model that was deleted since is marked `deleted`.",
         answers={200: ResolvedBody, 304: None},
         parameters=[
             query("uri", {"type": "string", "pattern": URI}, "The model URI.", required=True),
+            query("at", {"type": "string", "format": "date-time"}, "A moment of the past, RFC 3339 with a zone."),
             WAIT,
             IF_NONE_MATCH,
-            told("ETag", "Moves with every change of what the model's URIs point at.", 200, 304),
+            told(
+                "ETag", "Moves with every change of what the model's URIs point at; with `at`, of the answer.", 200, 304
+            ),
         ],
         fails=[429],
     )

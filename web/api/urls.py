@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from web.api import catalog, docs, people, promotions, resolving, trail, uploads, versions
+from web.api import catalog, docs, history, people, promotions, resolving, trail, uploads, versions
 
 _VERSION = "models/<str:name>/versions/<str:number>"
 
@@ -13,12 +13,14 @@ urlpatterns = [
     path("models/<str:name>/tags/<str:key>", catalog.ModelTags.as_view()),
     path("models/<str:name>/aliases", catalog.Aliases.as_view()),
     path("models/<str:name>/aliases/<str:alias>", catalog.OneAlias.as_view()),
+    path("models/<str:name>/history", history.ModelHistory.as_view()),
     path("models/<str:name>/versions", versions.Versions.as_view()),
     path(_VERSION, versions.OneVersion.as_view()),
     path(f"{_VERSION}/tags/<str:key>", versions.VersionTags.as_view()),
     path(f"{_VERSION}/files", versions.VersionFiles.as_view()),
     path(f"{_VERSION}/files/<path:path>", versions.VersionFile.as_view()),
     path(f"{_VERSION}/history", versions.VersionHistory.as_view()),
+    path(f"{_VERSION}/evidence", history.VersionEvidence.as_view()),
     path("uploads/<str:upload>", uploads.Upload.as_view()),
     path("uploads/<str:upload>/files/<path:path>", uploads.UploadFile.as_view()),
     path("promotions", promotions.Promotions.as_view()),

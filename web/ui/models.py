@@ -121,6 +121,7 @@ def _version_page(
         "details": details,
         "snippets": snippets.load(found, next(iter(details.files), None)),
         "may_ask": actor.may(Action.REQUEST_PROMOTION, found.model_id),
+        "may_read_audit": actor.may(Action.READ_AUDIT, found.model_id),
         "refusal": refusal,
         "asked_stage": stage,
         "comment": comment,

@@ -45,6 +45,19 @@ def exactly(moment: datetime.datetime | None) -> SafeString | str:
 
 
 @register.filter
+def lasting(length: datetime.timedelta) -> str:
+    """How long something lasted, in its two largest units."""
+    minutes, seconds = divmod(int(length.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    if days:
+        return f"{days:,} day{'s' if days > 1 else ''}{f' {hours} h' if hours else ''}"
+    if hours:
+        return f"{hours} h{f' {minutes} min' if minutes else ''}"
+    return f"{minutes} min" if minutes else f"{seconds} s"
+
+
+@register.filter
 def when_ms(milliseconds: int | None) -> SafeString | str:
     """The same for milliseconds since 1970, which a client may have made up."""
     if milliseconds is None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from core.text import NAME
-from web.ui import models, promotions, reviews, sign_in, tokens
+from web.ui import history, models, promotions, reviews, sign_in, tokens
 
 
 class ModelName:
@@ -36,6 +36,8 @@ urlpatterns = [
     path("workspace", sign_in.choose_workspace, name="workspace"),
     path("models", models.models, name="models"),
     path("models/<model:name>", models.model, name="model"),
+    path("models/<model:name>/history", history.history, name="history"),
+    path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
     path("models/<model:name>/versions/<number:number>", models.version, name="version"),
     path("models/<model:name>/versions/<number:number>/files/<path:path>", models.file, name="file"),
     path("reviews", reviews.reviews, name="reviews"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from django.db import transaction
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Grant, Token, UserKind
@@ -53,7 +54,10 @@ _EVERY_LIST = {"nobody": 200, "other": 200}
 _EVIDENCE = "the evidence of the promotion"
 
 ROWS: dict[tuple[str, str], list[Row]] = {
-    ("GET", "resolve"): [Row(ALL, query="?uri=models:/churn/1")],
+    ("GET", "resolve"): [
+        Row(ALL, query="?uri=models:/churn/1"),
+        Row(ALL, query="?uri=models:/churn/1&at=<now>"),
+    ],
     ("GET", "models"): [Row(ALL, **_EVERY_LIST)],
     ("POST", "models"): [Row(CONTRIBUTORS, {"name": "new"}, nobody=403, other=201)],
     ("GET", "models/<str:name>"): [Row(ALL)],
@@ -64,6 +68,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "models/<str:name>/aliases"): [Row(ALL)],
     ("PUT", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS, {"version": 1})],
     ("DELETE", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS)],
+    ("GET", "models/<str:name>/history"): [Row(ALL)],
     ("GET", "models/<str:name>/versions"): [Row(ALL)],
     ("POST", "models/<str:name>/versions"): [Row(CONTRIBUTORS, {"source": "s3://bucket/m"})],
     ("GET", _VERSION): [Row(ALL)],
@@ -74,6 +79,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", f"{_VERSION}/files"): [Row(ALL)],
     ("GET", f"{_VERSION}/files/<path:path>"): [Row(ALL)],
     ("GET", f"{_VERSION}/history"): [Row(ALL)],
+    ("GET", f"{_VERSION}/evidence"): [Row(MAINTAINERS)],
     ("GET", "uploads/<str:upload>"): [Row(NOBODY, lacking=404)],  # only who sent it
     ("PUT", "uploads/<str:upload>/files/<path:path>"): [Row(CONTRIBUTORS, b"x", nobody=403, other=201)],
     ("GET", "promotions"): [Row(ALL, **_EVERY_LIST)],
@@ -153,6 +159,7 @@ def world() -> dict[str, str]:
         "<str:team>": "risk",
         "<str:grant_id>": str(Grant.objects.get(user_id=registrar.user_id).pk),
         "<str:run_id>": run.id.hex,
+        "<now>": f"{timezone.now():%Y-%m-%dT%H:%M:%S.%fZ}",
         _EVIDENCE: make.evidence(Promotion.objects.get()),
     }
 
