@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 QUERIES = {
     "models": 4,
     "models/churn/aliases": 5,
-    "models/churn/history?target=none": 5,
+    "models/churn/history?target=none": 3,
     "models/churn/versions": 7,
     "models/churn/versions/1/files": 5,
     "models/churn/versions/1/history": 5,
