@@ -134,6 +134,11 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 600.0,
         "options": {"expires": 600},
     },
+    "hold-to-policies": {
+        "task": "registry.tasks.hold_promotions_to_policies",
+        "schedule": 300.0,
+        "options": {"expires": 300},
+    },
     "sweep-incoming": {"task": "lineage.tasks.sweep_incoming", "schedule": 3600.0, "options": {"expires": 3600}},
     "inspect-new": {"task": "lineage.tasks.inspect_new", "schedule": 60.0, "options": {"expires": 60}},
     "verify-oldest": {"task": "lineage.tasks.verify_oldest", "schedule": 3600.0, "options": {"expires": 3600}},

@@ -158,8 +158,24 @@ class PolicyNotFound(NotFound):
     """There is no policy for {target} of {scope} that you can see."""
 
 
+class NoPolicy(NotFound):
+    """There is no policy {policy} that you can see."""
+
+
 class BadScope(Invalid):
     """{field} {value!r} will not do: {why}."""
+
+
+class NoSuchTeam(Invalid):
+    """{field} names {team!r}, which is no team of this workspace: make it first, or mend the name."""
+
+
+class UnreadablePolicyFile(Invalid):
+    """This is no file of policies: {why}."""
+
+
+class BadPolicyFile(Invalid):
+    """Line {line}: {why}"""
 
 
 class BypassForbidden(Blocked):
@@ -174,7 +190,8 @@ class AliasProtected(Blocked):
 
 
 class AliasInUse(Conflict):
-    """The protected alias {alias!r} points at version {version} of {name!r}: move it to another version first."""
+    """The protected alias {alias!r} points at version {version} of {name!r}: move it to another version, or have
+    it removed, first."""
 
 
 class SelfApproval(Denied):

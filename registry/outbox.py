@@ -23,13 +23,12 @@ def emit(actor: Actor, verb: Verb, model: Model, *, subject: str = "", **data: A
     return emit_all(actor, model, [Event(verb, subject or f"model {model.name}", data)])[0]
 
 
-def emit_all(actor: Actor, model: Model, events: Sequence[Event]) -> list[AuditEntry]:
-    """The same for several events of one model, in their order. At most six queries, however many."""
-    named = [Event(event.verb, event.subject, {"model": model.name, **event.data}) for event in events]
-    entries = audit.record_all(actor, named, chain_of=model.id)
-    listening = list(
-        Webhook.objects.filter(Q(model=model) | Q(model__isnull=True), workspace_id=model.workspace_id, active=True)
-    )
+def emit_all(actor: Actor, model: Model | None, events: Sequence[Event]) -> list[AuditEntry]:
+    """The same for several events of one model, in their order; None: of the actor's workspace. At most six queries."""
+    named = [Event(e.verb, e.subject, {"model": model.name, **e.data} if model else e.data) for e in events]
+    entries = audit.record_all(actor, named, chain_of=model.id if model else None)
+    about = Q(model=model) | Q(model__isnull=True) if model else Q(model__isnull=True)
+    listening = list(Webhook.objects.filter(about, workspace_id=actor.workspace_id, active=True))
     owed = [
         Delivery(webhook=webhook, entry=entry, due_at=entry.at)
         for entry in entries

@@ -9,9 +9,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from django.db.models import Q
+from django.db.models.functions import Coalesce
 from django.utils import timezone
 
-from accounts.models import Team
+from accounts.models import User
 from accounts.queries import holders_by_model
 from accounts.roles import NEEDS, Action
 from registry.evidence import Evidence
@@ -33,6 +35,7 @@ class Outlook:
     given: tuple[Approval, ...]  # all approvals, the oldest first
     reviewers: Collection[int]  # those of their givers who may review the model now
     teams: Mapping[int, Collection[str]]  # of the teams that the terms name: those that each giver is a member of
+    persons_teams: Mapping[int, Collection[str]]  # the same under any account of the giver's person
     excluded: Mapping[int, str]  # users who had part in it and may not vouch for it, each with the reason in words
     at: datetime.datetime
 
@@ -45,7 +48,7 @@ class Outlook:
         """In words, why the policy lets this user, a giver, not vouch for it; empty when it does."""
         if why := self.excluded.get(user_id):
             return why
-        barred = sorted(set(self.teams.get(user_id, ())) & set(self.terms.excluded_teams))
+        barred = sorted(set(self.persons_teams.get(user_id, ())) & set(self.terms.excluded_teams))
         return f"the policy leaves out the team {barred[0]}, which you are in" if barred else ""
 
     @cached_property
@@ -59,7 +62,7 @@ class Outlook:
             approval.evidence == self.evidence.digest
             and approval.reviewer_id in self.reviewers
             and approval.reviewer_id not in self.excluded
-            and not set(self.teams.get(approval.reviewer_id, ())) & set(self.terms.excluded_teams)
+            and not set(self.persons_teams.get(approval.reviewer_id, ())) & set(self.terms.excluded_teams)
             and (lifetime is None or approval.at + lifetime > self.at)
         )
 
@@ -111,7 +114,7 @@ def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
 def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ()) -> dict[uuid.UUID, Outlook]:
     """The same for several promotions of one workspace, by id.
 
-    At most twelve queries however many they are, when their models and versions with manifests are loaded; five when
+    At most thirteen queries however many they are, when their models and versions with manifests are loaded; five when
     no policy has gates or teams.
     """
     now = timezone.now()
@@ -121,7 +124,7 @@ def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ())
     outside = had_part(promotions)
     givers = {approval.reviewer_id for approvals in given.values() for approval in approvals} | set(givers)
     reviewers = _reviewers(promotions, givers)
-    teams = _teams(promotions, givers)
+    teams, persons_teams = _teams(promotions, givers)
     found = {}
     for promotion in promotions:
         terms, incumbent = promotion.terms, incumbents.get(promotion.pk)
@@ -134,6 +137,7 @@ def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ())
             given=tuple(given[promotion.pk]),
             reviewers=reviewers.get(promotion.model_id, set()),
             teams=teams,
+            persons_teams=persons_teams,
             excluded=outside[promotion.pk],
             at=now,
         )
@@ -188,14 +192,25 @@ def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> di
     )
 
 
-def _teams(promotions: Collection[Promotion], givers: Collection[int]) -> dict[int, set[str]]:
-    """Of the teams that the policies name: those that each giver is a member of."""
+def _teams(
+    promotions: Collection[Promotion], givers: Collection[int]
+) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
+    """Of the teams that the policies name, by giver: those of the very account, and those of any of its person's.
+
+    A team approves by an account that is in it. Whom a policy leaves out with his team it leaves out under every
+    account.
+    """
     names = {team for promotion in promotions for team in (*promotion.terms.teams, *promotion.terms.excluded_teams)}
     if not names or not givers:
-        return {}
+        return {}, {}
     workspace_id = next(promotion.model.workspace_id for promotion in promotions)
-    here = Team.objects.filter(workspace=workspace_id, name__in=names, members__in=givers)
-    found: dict[int, set[str]] = defaultdict(set)
-    for name, user_id in here.values_list("name", "members"):
-        found[user_id].add(name)
-    return found
+    person = Coalesce("responsible_id", "pk")
+    person_of = dict(User.objects.filter(pk__in=givers).annotate(person=person).values_list("pk", "person"))
+    of_persons = Q(pk__in=person_of.values()) | Q(responsible__in=person_of.values())
+    members = User.objects.filter(of_persons, teams__workspace=workspace_id, teams__name__in=names)
+    own: dict[int, set[str]] = defaultdict(set)
+    of_person: dict[int, set[str]] = defaultdict(set)
+    for name, account, responsible in members.values_list("teams__name", "pk", "responsible"):
+        own[account].add(name)
+        of_person[responsible or account].add(name)
+    return own, {giver: of_person[person] for giver, person in person_of.items()}

@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from core import text
 from registry import gates
 from registry.errors import BadRules
 from registry.lifecycle import Stage
@@ -36,8 +37,8 @@ RULES: dict[str, Any] = {
         },
         "exclusive": {
             "type": "boolean",
-            "default": True,
-            "description": "The stage has one occupant; the one before is archived. An alias always has one.",
+            "description": "The stage has one occupant; the one before is archived. As shipped if left out: true for "
+            "Production alone. An alias always has one.",
         },
         "gates": {"type": "array", "default": [], "maxItems": gates.LIMIT},
         "lifetime_days": {
@@ -111,23 +112,59 @@ class Terms:
         return rules
 
 
-def checked(rules: object) -> dict[str, Any]:
-    """`rules` as a policy keeps them, what they do not say filled in; BadRules or BadGate, naming the field."""
+def default(name: str, target: str) -> Any:
+    """What a policy for `target` says of a rule that it does not name."""
+    return shipped(target).exclusive if name == "exclusive" else RULES["properties"][name]["default"]
+
+
+def checked(rules: object, target: str) -> dict[str, Any]:
+    """`rules` as a policy for `target` keeps them, what they do not say filled in.
+
+    Raises BadRules or BadGate, naming the field.
+    """
     if not isinstance(rules, Mapping):
         raise BadRules(field="rules", why="is not an object", hint="write it like {'approvals': 2}")
+    for name in rules:
+        if name not in RULES["properties"]:
+            raise BadRules(field=str(name), why="is nothing that a policy says", hint=_SAYS)
     for error in sorted(Draft202012Validator(RULES).iter_errors(rules), key=lambda error: list(error.path)):
+        field = gates.path_of("", error.absolute_path).removeprefix(".") or "rules"
+        raise BadRules(field=field, why=f"will not do: {error.message}", hint=_SAYS)
+    _storable(rules, "")
+    filled = {name: rules[name] if name in rules else default(name, target) for name in RULES["properties"]}
+    if filled["exclusive"] and target in (Stage.NONE, Stage.ARCHIVED):
         raise BadRules(
-            field=gates.path_of("", error.absolute_path).removeprefix(".") or "rules",
-            why=str(error.message),
-            hint=f"a policy says {', '.join(RULES['properties'])}",
+            field="exclusive", why=f"is true for {target}", hint="versions that serve nobody are not counted"
         )
-    filled = {name: rules.get(name, schema["default"]) for name, schema in RULES["properties"].items()}
     both = sorted(set(filled["teams"]) & set(filled["excluded_teams"]))
     if both:
         raise BadRules(
             field="excluded_teams", why=f"holds {both[0]}, whose approval is needed", hint="take it out of one"
         )
-    return {**filled, "gates": list(gates.checked(filled["gates"]))}
+    whole = {name: int(value) for name, value in filled.items() if isinstance(value, float)}  # 2.0 is an integer there
+    return {**filled, **whole, "gates": list(gates.checked(filled["gates"]))}
+
+
+_SAYS = f"a policy says {', '.join(RULES['properties'])}"
+_LARGEST = 2**53  # beyond it the database's numbers are not the ones that were written
+
+
+def _storable(value: object, field: str) -> None:
+    """Refuse what the database could not hold, or would give back as something else."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            text.free_text(field, key, limit=250, lines=False)
+            _storable(inner, f"{field}.{key}".removeprefix("."))
+    elif isinstance(value, list | tuple):
+        for place, inner in enumerate(value):
+            _storable(inner, f"{field}[{place}]")
+    elif isinstance(value, str):
+        text.free_text(field, value, limit=1000, lines=False)
+    elif isinstance(value, int | float):
+        if not -_LARGEST <= value <= _LARGEST:  # NaN is neither
+            raise BadRules(field=field, why=f"is {value}", hint=f"use a number from -{_LARGEST} to {_LARGEST}")
+    elif value is not None:
+        raise BadRules(field=field, why=f"is a {type(value).__name__}", hint="use text, numbers, true, false and lists")
 
 
 def tightened(before: Terms, now: Terms) -> list[str]:
@@ -154,6 +191,27 @@ def _tightened(before: Terms, now: Terms) -> Iterator[str]:
         yield "no bypass"
     if now.approval_days and now.approval_days < (before.approval_days or float("inf")):
         yield f"approvals hold for {now.approval_days} days only"
+
+
+def in_words(terms: Terms, target: str) -> list[str]:
+    """What the terms ask of a promotion into `target`, for people, a phrase each."""
+    asks = []
+    if terms.approvals:
+        who = "one reviewer" if terms.approvals == 1 else f"{terms.approvals} reviewers"
+        asks.append(f"an approval by {who} who had no part in it")
+    asks += [f"an approval by a member of the team {team}" for team in terms.teams]
+    asks += [gates.GATES[definition["gate"]].title(definition) for definition in terms.gates]
+    if not asks:
+        return ["nothing: it is carried out at once"]
+    if terms.excluded_teams:
+        asks.append(f"no approval by members of {' or '.join(terms.excluded_teams)}")
+    if terms.exclusive and not target.startswith(ALIAS_MARK):
+        asks.append("one occupant: the version before is archived")
+    if terms.approval_days:
+        asks.append(f"to be vouched for anew after {terms.approval_days} days")
+    if not terms.bypass:
+        asks.append("no bypass by an administrator")
+    return asks
 
 
 # --- Which policy -----------------------------------------------------------------------------------------------------

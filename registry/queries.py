@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import uuid
 
-from django.db.models import Prefetch, QuerySet
+from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
 
 from accounts.actor import Actor
 from accounts.models import AuditChain, AuditEntry, User
@@ -14,8 +14,16 @@ from accounts.roles import Action, Scope
 from accounts.verbs import Verb
 from core import text
 from lineage.models import ManifestFile
-from registry.errors import AliasNotFound, ModelNotFound, PromotionNotFound, UnknownVerb, VersionNotFound
-from registry.models import Alias, Model, Occupancy, Promotion, Version
+from registry.errors import (
+    AliasNotFound,
+    ModelNotFound,
+    NoPolicy,
+    PromotionNotFound,
+    UnknownVerb,
+    VersionNotFound,
+)
+from registry.models import Alias, Model, Occupancy, Policy, PolicyRevision, Promotion, Version
+from registry.models.policies import PolicyQuerySet
 from registry.references import version_number
 
 
@@ -71,11 +79,40 @@ def promotions(actor: Actor) -> QuerySet[Promotion]:
 def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     """One promotion; PromotionNotFound."""
     promotion = (
-        promotions(actor).select_related("version__manifest", "version__registrar").filter(pk=promotion_id).first()
+        promotions(actor)
+        .select_related("version__manifest", "version__registrar", "policy_revision")
+        .filter(pk=promotion_id)
+        .first()
     )
     if promotion is None:
         raise PromotionNotFound(promotion=promotion_id)
     return promotion
+
+
+def policies(actor: Actor) -> QuerySet[Policy]:
+    """The policies that the actor can see, each with its model and who wrote its newest revision (`changed_by`)."""
+    return _policies(actor).living()
+
+
+def find_policy(actor: Actor, policy_id: uuid.UUID) -> Policy:
+    """One policy, a retired one too; NoPolicy."""
+    policy = _policies(actor).filter(pk=policy_id).first()
+    if policy is None:
+        raise NoPolicy(policy=policy_id)
+    return policy
+
+
+def _policies(actor: Actor) -> PolicyQuerySet:
+    newest = PolicyRevision.objects.filter(policy=OuterRef("pk"), number=OuterRef("revision"))
+    rows = Policy.objects.visible_to(actor).select_related("model")
+    return rows.annotate(
+        changed_by=Subquery(newest.values("changed_by__username")), comment=Subquery(newest.values("comment"))
+    )
+
+
+def policy_revisions(policy: Policy) -> QuerySet[PolicyRevision]:
+    """What a policy said from one edit to the next."""
+    return policy.revisions.select_related("changed_by")
 
 
 def occupancies(version: Version) -> QuerySet[Occupancy]:

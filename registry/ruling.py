@@ -9,7 +9,7 @@ from django.db.models import OuterRef, Q, Subquery
 
 from core import text
 from registry.models import Model, Policy, PolicyRevision
-from registry.policy import SHIPPED, Terms, shipped
+from registry.policy import SHIPPED, Terms, in_words, shipped
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,11 @@ class Ruling:
     terms: Terms
     policy: Policy | None
     revision_id: int | None  # of the policy's newest revision
+
+    @property
+    def asks(self) -> list[str]:
+        """What it asks, in words."""
+        return in_words(self.terms, self.target)
 
     @property
     def free(self) -> bool:
@@ -73,4 +78,10 @@ def _why(policy: Policy, others: Collection[Policy], model: Model) -> str:
         why = "it is written for all models of the workspace"
     if not others:
         return f"{why}; no other policy for {policy.target} fits"
-    return f"{why}, which is more specific than {' and '.join(str(other.scope) for other in others)}"
+    wider = [str(other.scope) for other in others if other.scope.rank < policy.scope.rank]
+    equal = [str(other.scope) for other in others if other.scope.rank == policy.scope.rank]
+    if wider:
+        why += f", which is more specific than {' and '.join(wider)}"
+    if equal:
+        why += f"; it is as specific as {' and '.join(equal)} and comes first by the alphabet"
+    return why

@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, F, OuterRef, Q, Value
+from django.db.models.functions import Lower, Replace
 
 from accounts.actor import Actor
 from accounts.models import User, Workspace
+from accounts.roles import Action
+from accounts.roles import Scope as TokenScope
 from core.ids import uuid7
 from registry.models.catalog import Model
-from registry.policy import Scope, Terms
+from registry.policy import Scope, Terms, in_words
 
 
 class PolicyQuerySet(models.QuerySet["Policy"]):
@@ -19,9 +22,30 @@ class PolicyQuerySet(models.QuerySet["Policy"]):
         return self.filter(retired_at__isnull=True)
 
     def visible_to(self, actor: Actor) -> Self:
-        """Those of the workspace, and of the models in it that the actor can see."""
-        seen = Q(model__isnull=True) | Q(model__in=Model.objects.visible_to(actor))
-        return self.living().filter(seen, workspace_id=actor.workspace_id)
+        """Those of the models that the actor can see, and of all models; retired ones too.
+
+        Patterns he sees like that when he reads the whole workspace; otherwise those that fit a model that he can see,
+        since they tell the names of others.
+        """
+        if TokenScope.READ not in actor.scopes or not (actor.roles or actor.model_roles):
+            return self.none()
+        seen = Model.objects.visible_to(actor)
+        here = self.filter(workspace_id=actor.workspace_id)
+        if actor.may(Action.READ) and not actor.model_glob:
+            return here.filter(Q(model__isnull=True) | Q(model__in=seen))
+        fits = models.Func(
+            Lower("name"), OuterRef("like"), arg_joiner=" LIKE ", template="%(expressions)s", output_field=_YES_OR_NO
+        )
+        fitting = seen.annotate(fits=fits).filter(fits=True)
+        of_several = Q(model__isnull=True) & (Q(pattern="") | Exists(fitting))
+        return here.annotate(like=_AS_LIKE).filter(of_several | Q(model__in=seen))
+
+
+_YES_OR_NO: models.BooleanField[bool, bool] = models.BooleanField()
+# A pattern as SQL's LIKE has it. The other signs that mean something there are none that a pattern may hold.
+_AS_LIKE = Replace(
+    Replace(Replace(Lower(F("pattern")), Value("_"), Value(r"\_")), Value("*"), Value("%")), Value("?"), Value("_")
+)
 
 
 class Policy(models.Model):
@@ -65,6 +89,16 @@ class Policy(models.Model):
         return Terms.of(self.rules, name=str(self), why="")
 
     @property
+    def asks(self) -> list[str]:
+        """What it asks, in words."""
+        return in_words(self.terms, self.target)
+
+    @property
+    def page(self) -> str:
+        """The path of its page."""
+        return f"/policies/{self.id}"
+
+    @property
     def scope(self) -> Scope:
         return Scope(self.model.name if self.model else "", self.pattern)
 
@@ -84,3 +118,9 @@ class PolicyRevision(models.Model):
 
     def __str__(self) -> str:
         return f"{self.policy_id} revision {self.number}"
+
+    @property
+    def asks(self) -> list[str]:
+        """What it asked, in words; nothing when it took the policy away."""
+        terms = Terms.of(self.rules, name=str(self), why="") if self.rules else None
+        return in_words(terms, self.policy.target) if terms else []

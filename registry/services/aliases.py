@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from django.db import transaction
 
@@ -12,13 +12,13 @@ from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
 from registry.errors import AliasInUse, AliasNotFound, AliasProtected, ReviewNeeded
-from registry.models import Alias, Model, Version
+from registry.models import Alias, Model
 from registry.outbox import emit, emit_all
 from registry.policy import ALIAS_MARK
 from registry.references import alias_name
-from registry.ruling import ruling, rulings
+from registry.ruling import rulings
 from registry.services.carrying import alias_set, point
-from registry.services.locks import edited, locked_model, version_of
+from registry.services.locks import edited, hold_policies, locked_model, ruled, version_of
 from registry.services.promotions import take_or_ask
 
 
@@ -44,7 +44,7 @@ def _set(actor: Actor, name: object, alias: object, number: object, comment: str
     pointer = model.aliases.filter(name=wanted, version=version).first()
     if pointer:
         return pointer, None
-    now = ruling(model, f"{ALIAS_MARK}{wanted}")
+    now = ruled(model, f"{ALIAS_MARK}{wanted}")
     if now.free:
         point(model, wanted, version)
         edited(model, resolves_anew=True)
@@ -63,7 +63,7 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
         if missing_ok:
             return
         raise AliasNotFound(name=model.name, alias=alias)
-    now = ruling(model, f"{ALIAS_MARK}{pointer.name}")
+    now = ruled(model, f"{ALIAS_MARK}{pointer.name}")
     if not now.free and not (now.terms.bypass and actor.may(Action.BYPASS_POLICY, model.id)):
         raise AliasProtected(alias=pointer.name, policy=now.terms.name)
     point(model, pointer.name, None)
@@ -78,11 +78,12 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
     )
 
 
-def refuse_protected(model: Model, aliases: Iterable[str], version: Version) -> None:
-    """Raise AliasInUse when one of these aliases, which point at `version`, is protected by a policy."""
-    targets = [f"{ALIAS_MARK}{alias}" for alias in aliases]
-    if not targets:
+def refuse_protected(model: Model, pointing: Mapping[str, int]) -> None:
+    """Raise AliasInUse when one of these aliases, each with the version that it points at, is protected by a policy."""
+    if not pointing:
         return
-    for target, now in rulings(model, targets).items():
+    hold_policies(model.workspace_id)
+    for target, now in rulings(model, [f"{ALIAS_MARK}{alias}" for alias in pointing]).items():
         if not now.free:
-            raise AliasInUse(alias=target.removeprefix(ALIAS_MARK), name=model.name, version=version.number)
+            alias = target.removeprefix(ALIAS_MARK)
+            raise AliasInUse(alias=alias, name=model.name, version=pointing[alias])

@@ -21,8 +21,8 @@ from registry.models import Alias, Model, Occupancy, Pointing, Promotion, Versio
 from registry.outbox import emit_all, emit_promotion, of_promotion, of_version
 from registry.outlook import Outlook, outlook
 from registry.policy import Terms, tightened
-from registry.ruling import Ruling, ruling
-from registry.services.locks import edited, moment
+from registry.ruling import Ruling
+from registry.services.locks import edited, moment, ruled
 from registry.wakeups import wake
 
 _LOOK_AGAIN_AFTER = datetime.timedelta(minutes=1)
@@ -34,7 +34,7 @@ def settle(actor: Actor, promotion: Promotion) -> Promotion:
     A policy that was tightened since it was opened holds from here on.
     """
     if not promotion.opened_now:
-        follow(actor, promotion, ruling(promotion.model, promotion.target))
+        follow(actor, promotion, ruled(promotion.model, promotion.target))
     return settle_by(actor, promotion, outlook(promotion))
 
 

@@ -118,13 +118,15 @@ def tag_model(actor: Actor, name: object, key: str, value: str | None) -> Model:
 
 @transaction.atomic
 def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> None:
-    """Delete a model with its versions; refused while one of them holds an exclusive stage (StageInUse)."""
+    """Delete a model with its versions; refused while one of them holds an exclusive stage (StageInUse), or a protected
+    alias (AliasInUse)."""
     model = locked_model(actor, name)
     require(actor, Action.DELETE_MODEL, model)
     _same_revision(model, expected)
     held = Occupancy.objects.filter(model=model, ended_at__isnull=True, exclusive=True).select_related("version")
     for occupancy in held:
         raise StageInUse(name=model.name, version=occupancy.version.number, stage=occupancy.stage)
+    refuse_protected(model, dict(model.aliases.values_list("name", "version__number")))
     now = timezone.now()
     supersede(actor, model, model.promotions.open(), why="the model was deleted")
     now_held = Occupancy.objects.filter(model=model, ended_at__isnull=True)
@@ -337,7 +339,7 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
     held = version.occupancies.get(ended_at__isnull=True)
     if held.exclusive:
         raise StageInUse(name=model.name, version=version.number, stage=held.stage)
-    refuse_protected(model, version.aliases.values_list("name", flat=True), version)
+    refuse_protected(model, dict(version.aliases.values_list("name", "version__number")))
     now = moment(held)
     supersede(actor, model, version.promotions.open(), why="the version was deleted")
     held.ended_at = now

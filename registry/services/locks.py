@@ -6,6 +6,7 @@ import datetime
 import uuid
 from collections.abc import Sequence
 
+from django.db import connection
 from django.db.models import QuerySet
 from django.utils import timezone
 
@@ -14,7 +15,10 @@ from core import text
 from registry.errors import ModelNotFound, PromotionNotFound, VersionNotFound
 from registry.models import Model, Occupancy, Promotion, Version
 from registry.references import version_number
+from registry.ruling import Ruling, ruling
 from registry.wakeups import wake
+
+_POLICIES = 0x504F4C  # our number for the advisory locks on the policies of a workspace
 
 
 def locked_model(actor: Actor, name: object) -> Model:
@@ -56,6 +60,34 @@ def locked_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     promotion = Promotion.objects.select_related("version__manifest").get(pk=promotion_id)
     promotion.model = promotion.version.model = model
     return promotion
+
+
+def ruled(model: Model, target: str) -> Ruling:
+    """What is in force for promotions of a locked model into `target`; it stays so until the transaction ends.
+
+    Whatever decides by a policy asks here: one that is written meanwhile waits, even if it is for many models and so
+    takes no model's lock. Else a promotion could be carried out under a policy that was replaced just before.
+    """
+    hold_policies(model.workspace_id)
+    return ruling(model, target)
+
+
+def hold_policies(workspace_id: int) -> None:
+    """Let nobody edit the workspace's policies until the transaction ends; taken after the model's lock."""
+    _advise("SELECT pg_advisory_xact_lock_shared(%s, %s)", workspace_id)
+
+
+def edit_policies(workspace_id: int) -> None:
+    """Be the only one to edit the workspace's policies, or decide by them, until the transaction ends.
+
+    Taken after the locks of the models that the edit is about.
+    """
+    _advise("SELECT pg_advisory_xact_lock(%s, %s)", workspace_id)
+
+
+def _advise(statement: str, workspace_id: int) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, [_POLICIES, workspace_id])
 
 
 def moment(*held: Occupancy) -> datetime.datetime:

@@ -33,10 +33,10 @@ from registry.outbox import emit_promotion, of_promotion
 from registry.outlook import Outlook, outlook
 from registry.policy import ALIAS_MARK
 from registry.references import target_named
-from registry.ruling import Ruling, ruling
+from registry.ruling import Ruling
 from registry.services.carrying import adopt, carry_out, follow, settle, settle_by
 from registry.services.closing import OVERDUE, close
-from registry.services.locks import locked_model, locked_promotion, version_of
+from registry.services.locks import locked_model, locked_promotion, ruled, version_of
 
 COMMENT_LIMIT = 10_000
 
@@ -54,7 +54,7 @@ def request(actor: Actor, name: object, number: object, target: object, *, comme
     wanted = target_named(target)
     if holds(version, wanted):
         raise AlreadyThere(name=model.name, version=version.number, target=wanted)
-    return settle(actor, open_for(actor, version, ruling(model, wanted), comment=comment))
+    return settle(actor, open_for(actor, version, ruled(model, wanted), comment=comment))
 
 
 def holds(version: Version, target: str) -> bool:
@@ -92,7 +92,7 @@ def _transition(
         raise NothingToArchive(stage=target)
     if version.stage == target:
         return version, None
-    now = ruling(model, target)
+    now = ruled(model, target)
     if review := take_or_ask(actor, version, now, comment=comment, archive_existing=archive_existing):
         return version, review
     return version_of(model, number), None
@@ -140,7 +140,7 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     after(State(promotion.state), Act.CARRY_OUT)
     _in_time(promotion)
     reason = reason_given("reason", reason)
-    now = ruling(promotion.model, promotion.target)
+    now = ruled(promotion.model, promotion.target)
     if not (promotion.terms.bypass and now.terms.bypass):
         look = outlook(promotion)
         raise BypassForbidden(
@@ -150,27 +150,39 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     return carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=reason)
 
 
-@transaction.atomic
 def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: str = "") -> Promotion:
     """Vouch for a promotion; it is carried out when this was the last thing needed.
 
-    `evidence` is the digest of what the reviewer looked at. Raises SelfApproval, EvidenceChanged, AlreadyApproved.
+    `evidence` is the digest of what the reviewer looked at. Raises SelfApproval, AlreadyApproved; and EvidenceChanged,
+    which a policy that was tightened since is a reason for too.
     """
+    promotion, changed = _approve(actor, promotion_id, evidence, comment)
+    if changed:
+        raise changed
+    return promotion
+
+
+# Durable: when the policy was tightened, the promotion is held to it though the approval is refused. Undone with the
+# refusal, its page would go on to show the evidence that is refused.
+@transaction.atomic(durable=True)
+def _approve(
+    actor: Actor, promotion_id: uuid.UUID, evidence: str, comment: str
+) -> tuple[Promotion, EvidenceChanged | None]:
     promotion = locked_promotion(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.APPROVE)
     _in_time(promotion)
-    follow(actor, promotion, ruling(promotion.model, promotion.target))
+    follow(actor, promotion, ruled(promotion.model, promotion.target))
     look = outlook(promotion, giver=actor.user_id)
     if why := look.excludes(actor.user_id):
         raise SelfApproval(why=why)
     if evidence != look.evidence.digest:
-        raise EvidenceChanged(sent=str(evidence)[:12] or "none", now=look.evidence.digest[:12])
+        return promotion, EvidenceChanged(sent=str(evidence)[:12] or "none", now=look.evidence.digest[:12])
     if any(approval.reviewer_id == actor.user_id for approval in look.counting):
         raise AlreadyApproved
     approval = _approved(actor, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
     told = of_promotion(Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
-    return settle_by(actor, promotion, look.with_approval(approval), told)
+    return settle_by(actor, promotion, look.with_approval(approval), told), None
 
 
 def _approved(actor: Actor, promotion: Promotion, look: Outlook, comment: str) -> Approval:
@@ -223,7 +235,7 @@ def reopen(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
         raise AlreadyThere(name=model.name, version=version.number, target=promotion.target)
     for other in Promotion.objects.open().filter(version=version, target=promotion.target):
         raise OpenAlready(promotion=other.pk, page=settings.VOUCH_URL + other.page, link=other.page)
-    now = ruling(model, promotion.target)
+    now = ruled(model, promotion.target)
     adopt(promotion, now)
     promotion.version = version
     promotion.round += 1

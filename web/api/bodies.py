@@ -14,11 +14,24 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
+from registry.gates import Outcome
 from registry.history import Ending, How, Interval
 from registry.lifecycle import Stage, State
-from registry.models import Alias, Approval, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
+from registry.models import (
+    Alias,
+    Approval,
+    Model,
+    ModelTag,
+    Occupancy,
+    Policy,
+    PolicyRevision,
+    Promotion,
+    Version,
+    VersionTag,
+)
 from registry.models.catalog import VersionStatus
 from registry.outlook import Outlook
+from registry.ruling import Ruling
 
 _STAGES = [str(stage) for stage in Stage]
 _ROLES = [str(role) for role in Role]
@@ -267,12 +280,91 @@ class PromotionBody(serializers.Serializer[Promotion]):
         return url("promotions", row.id)
 
 
-class TermsBody(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    approvals = serializers.IntegerField()
-    exclusive = serializers.BooleanField()
-    bypass = serializers.BooleanField()
-    lifetime_days = serializers.IntegerField()
+class RulesBody(serializers.Serializer[Any]):
+    """What a policy asks."""
+
+    approvals = serializers.IntegerField(help_text="How many people must approve.")
+    teams = serializers.ListField(child=serializers.CharField(), help_text="Of each of these a member must approve.")
+    excluded_teams = serializers.ListField(child=serializers.CharField(), help_text="Whose members cannot approve.")
+    exclusive = serializers.BooleanField(help_text="The stage has one occupant.")
+    gates = serializers.ListField(child=serializers.DictField(), help_text="As they were written.")
+    lifetime_days = serializers.IntegerField(help_text="After which an open promotion expires.")
+    approval_days = serializers.IntegerField(allow_null=True, help_text="For which an approval holds; null: for ever.")
+    bypass = serializers.BooleanField(help_text="An administrator may carry it out alone.")
+
+
+class TermsBody(RulesBody):
+    """The rules that a promotion is judged by, and where they come from."""
+
+    name = serializers.CharField(help_text="The policy and its revision, in words.")
+    why = serializers.CharField(help_text="Why this policy and no other; empty where none was written.")
+
+
+class PolicyBody(RulesBody):
+    id = serializers.UUIDField()
+    target = serializers.CharField(help_text="The stage, or '@' and the alias, that is protected.")
+    model = serializers.SerializerMethodField(help_text="The model it is for; null: for several.")
+    pattern = serializers.SerializerMethodField(
+        help_text="Of the names of the models it is for; null with `model` null too: all of the workspace."
+    )
+    revision = serializers.IntegerField()
+    changed_by = serializers.CharField(help_text="Who wrote this revision.")
+    comment = serializers.CharField(help_text="Why.")
+    created_at = serializers.DateTimeField()
+    updated_at = serializers.DateTimeField()
+    retired_at = serializers.DateTimeField(allow_null=True, help_text="When it was taken away; null: it is in force.")
+    page = serializers.SerializerMethodField()
+    url = serializers.SerializerMethodField()
+
+    def get_fields(self) -> dict[str, Any]:
+        """What it asks stands beside what it is, as in the body that wrote it."""
+        fields = super().get_fields()
+        for name in RulesBody().get_fields():
+            fields[name].source = f"terms.{name}"
+        return fields
+
+    def get_model(self, row: Policy) -> str | None:
+        return row.model.name if row.model else None
+
+    def get_pattern(self, row: Policy) -> str | None:
+        return row.pattern or None
+
+    def get_page(self, row: Policy) -> str:
+        return settings.VOUCH_URL + row.page
+
+    def get_url(self, row: Policy) -> str:
+        return url("policies", row.id)
+
+
+class PolicyRevisionBody(serializers.Serializer[PolicyRevision]):
+    revision = serializers.IntegerField(source="number")
+    changed_by = serializers.CharField(source="changed_by.username")
+    changed_at = serializers.DateTimeField()
+    comment = serializers.CharField()
+    rules = RulesBody(allow_null=True, help_text="null: it was taken away.")
+
+
+class RulingBody(serializers.Serializer[Ruling]):
+    """What a promotion into a target needs, and by which policy."""
+
+    target = serializers.CharField()
+    terms = TermsBody()
+    policy = serializers.UUIDField(source="policy.id", allow_null=True, default=None, help_text="null: as shipped.")
+    revision = serializers.IntegerField(source="policy.revision", allow_null=True, default=None)
+    asks = serializers.ListField(child=serializers.CharField(), help_text="The same in words.")
+
+
+class Rulings(serializers.Serializer[Any]):
+    items = RulingBody(many=True)
+
+
+class GateBody(serializers.Serializer[Any]):
+    """A gate and what it says now."""
+
+    gate = serializers.CharField()
+    title = serializers.CharField(help_text="What it asks, in words.")
+    outcome = serializers.ChoiceField([str(outcome) for outcome in Outcome], source="verdict.outcome")
+    reason = serializers.CharField(source="verdict.reason")
 
 
 class ApprovalBody(serializers.Serializer[Any]):
@@ -288,26 +380,48 @@ class LookedAt(serializers.Serializer[Any]):
     manifest = serializers.CharField(allow_null=True)
     incumbent = serializers.IntegerField(allow_null=True, help_text="The version that holds the stage now.")
     incumbent_manifest = serializers.CharField(allow_null=True)
+    policy = TermsBody()
+    inputs = serializers.DictField(required=False, help_text="What the gates read, by name.")
+    round = serializers.IntegerField(required=False, help_text="How often it was reopened, and one.")
 
 
 class PromotionDetail(PromotionBody):
     """A promotion with what it takes; `evidence` is what an approval must name. Its context holds the `outlook`."""
 
     terms = TermsBody()
+    policy = serializers.SerializerMethodField(help_text="The id of the policy; null: as shipped.")
+    policy_revision = serializers.SerializerMethodField(help_text="Of the policy, as it holds for this promotion.")
     evidence = serializers.SerializerMethodField(help_text="Digest of what is decided on; null if nothing was.")
     looked_at = serializers.SerializerMethodField(help_text="What the digest covers; null when it is decided.")
+    decided_on = serializers.SerializerMethodField(help_text="What it covered then; null while open, or not known.")
     missing = serializers.SerializerMethodField(help_text="What it still lacks.")
+    gates = serializers.SerializerMethodField(help_text="What the gates say now; empty when it is decided.")
     approvals = serializers.SerializerMethodField()
+
+    @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
+    def get_policy(self, row: Promotion) -> str | None:
+        return str(row.policy_revision.policy_id) if row.policy_revision else None
+
+    def get_policy_revision(self, row: Promotion) -> int | None:
+        return row.policy_revision.number if row.policy_revision else None
 
     def get_evidence(self, row: Promotion) -> str | None:
         return self._outlook.evidence.digest if row.state == State.OPEN else row.decided_evidence or None
 
     @extend_schema_field(LookedAt(allow_null=True))
     def get_looked_at(self, row: Promotion) -> Any:
-        return LookedAt(self._outlook.evidence).data if row.state == State.OPEN else None
+        return self._outlook.evidence.as_json() if row.state == State.OPEN else None
+
+    @extend_schema_field(LookedAt(allow_null=True))
+    def get_decided_on(self, row: Promotion) -> Any:
+        return None if row.state == State.OPEN else row.decided_on
 
     def get_missing(self, row: Promotion) -> list[str]:
         return list(self._outlook.missing) if row.state == State.OPEN else []
+
+    @extend_schema_field(GateBody(many=True))
+    def get_gates(self, row: Promotion) -> Any:
+        return GateBody(self._outlook.judged, many=True).data if row.state == State.OPEN else []
 
     @extend_schema_field(ApprovalBody(many=True))
     def get_approvals(self, row: Promotion) -> Any:

@@ -6,7 +6,7 @@ from django.db.models import QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 
 from registry.lifecycle import Stage, State
-from registry.models import Model, Promotion, Version
+from registry.models import Model, Policy, Promotion, Version
 from registry.models.catalog import VersionStatus
 
 _STAGES = [(str(stage), str(stage)) for stage in Stage]
@@ -46,4 +46,14 @@ class PromotionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no
 
     class Meta:
         model = Promotion
+        fields: list[str] = []
+
+
+class PolicyFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    target = CharFilter(max_length=256, help_text="The stage, or '@' and the alias, that is protected.")
+    model = CharFilter("model__name", max_length=255, help_text="Written for the model of this name.")
+    pattern = CharFilter("pattern", "iexact", max_length=255, help_text="Written for this very pattern.")
+
+    class Meta:
+        model = Policy
         fields: list[str] = []

@@ -10,7 +10,9 @@ from rest_framework import serializers
 from accounts.models import UserKind
 from accounts.roles import Role, Scope
 from core import text
+from registry.gates import GATES, LIMIT
 from registry.lifecycle import Stage
+from registry.policy import RULES
 
 _NAME = r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9_-])?$"
 _ELSEWHERE = r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:-]+(/[^\s?#%\\]*)?$"
@@ -141,6 +143,58 @@ class NewPromotion(Input):
         if len(wanted) != 1:
             raise serializers.ValidationError({"target": ["Give exactly one of target and stage."]})
         return {**attrs, "target": wanted[0]}
+
+
+def _rule(name: str) -> dict[str, Any]:
+    """What both kinds of field are told of a rule: its words and its limits."""
+    said = RULES["properties"][name]
+    limits = {"minimum": "min_value", "maximum": "max_value"}
+    return {
+        "required": False,
+        "help_text": said.get("description", ""),
+        **{ours: said[theirs] for theirs, ours in limits.items() if theirs in said},
+    }
+
+
+@extend_schema_field({key: value for key, value in RULES["properties"]["teams"].items() if key != "default"})
+class TeamNames(serializers.JSONField):
+    """A list of teams. The service judges it, and names the place of what is wrong."""
+
+
+@extend_schema_field(
+    {"type": "array", "items": {"oneOf": [gate.schema(name) for name, gate in GATES.items()]}, "maxItems": LIMIT}
+)
+class Gates(serializers.JSONField):
+    """The gates of a policy. The service judges them, and names the place of what is wrong."""
+
+
+class PolicyText(Input):
+    """A policy for a model, for the models whose name fits a pattern, or (neither) for all of the workspace."""
+
+    target = Target(help_text="The stage, or '@' and the alias, that is protected.")
+    model = Text(max_length=255, pattern=_NAME, required=False, allow_blank=False)
+    pattern = Text(
+        max_length=255,
+        pattern=r"^[A-Za-z0-9 ._*?-]+$",
+        required=False,
+        allow_blank=False,
+        help_text="Of names, in any case, with * and ? as in a shell.",
+    )
+    approvals = Whole(**_rule("approvals"))
+    teams = TeamNames(**_rule("teams"))
+    excluded_teams = TeamNames(**_rule("excluded_teams"))
+    exclusive = YesOrNo(**_rule("exclusive"))
+    gates = Gates(**_rule("gates"))
+    lifetime_days = Whole(**_rule("lifetime_days"))
+    approval_days = Whole(**_rule("approval_days"), allow_null=True)
+    bypass = YesOrNo(**_rule("bypass"))
+    comment = Text(max_length=1000, lines=True, required=False, help_text="Why, for the list of revisions.")
+    revision = Whole(
+        min_value=0,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="The one that it must still have, 0 for none yet: refused with 412 otherwise.",
+    )
 
 
 class Approve(Input):

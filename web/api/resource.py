@@ -22,7 +22,7 @@ from core import text
 from core.canonical import canonical_json, digest
 from core.errors import Invalid, NotFound
 from registry.errors import Stale
-from registry.models import Model, Version
+from registry.models import Model, Policy, Version
 
 _PROMISED = "Idempotency-Key"
 QUERY_LIMIT = 4000  # characters of one parameter
@@ -126,7 +126,7 @@ def has(request: Any, etag: str) -> bool:
     )
 
 
-def etag_of(row: Model | Version) -> str:
+def etag_of(row: Model | Policy | Version) -> str:
     """Moves with each edit, and with what is found out about a version's files; holds the id, as a name can be used
     again."""
     if isinstance(row, Version) and row.manifest:
@@ -135,11 +135,11 @@ def etag_of(row: Model | Version) -> str:
     return f'"{_edit(row)}"'
 
 
-def _edit(row: Model | Version) -> str:
+def _edit(row: Model | Policy | Version) -> str:
     return f"{row.id.hex}.{row.revision}"
 
 
-def expected_revision(request: Request, find: Callable[[], Model | Version]) -> int | None:
+def expected_revision(request: Request, find: Callable[[], Model | Policy | Version]) -> int | None:
     """The revision that If-Match asks for, None when the request has none; Stale when it names another row.
 
     `find` gives the row as it is now; the service compares the revision once it holds the lock.

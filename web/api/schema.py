@@ -53,6 +53,7 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "path": (_FILE_PATH, "A relative path; its slashes stay slashes."),
     "upload": (_NAME, "A name that you choose for this set of files."),
     "promotion_id": (_UUID, "The id of the promotion."),
+    "policy_id": (_UUID, "The id of the policy."),
     "token_id": (_UUID, "The id of the token; not the token."),
     "grant_id": ({"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "The id of the grant."),
     "username": ({"type": "string", "pattern": "^[A-Za-z0-9_.@+-]{1,150}$"}, "The name of the user."),

@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from web.api import catalog, docs, history, people, promotions, resolving, trail, uploads, versions
+from web.api import catalog, docs, history, people, policies, promotions, resolving, trail, uploads, versions
 
 _VERSION = "models/<str:name>/versions/<str:number>"
 
@@ -14,6 +14,7 @@ urlpatterns = [
     path("models/<str:name>/aliases", catalog.Aliases.as_view()),
     path("models/<str:name>/aliases/<str:alias>", catalog.OneAlias.as_view()),
     path("models/<str:name>/history", history.ModelHistory.as_view()),
+    path("models/<str:name>/policies", policies.PoliciesOfModel.as_view()),
     path("models/<str:name>/versions", versions.Versions.as_view()),
     path(_VERSION, versions.OneVersion.as_view()),
     path(f"{_VERSION}/tags/<str:key>", versions.VersionTags.as_view()),
@@ -29,6 +30,9 @@ urlpatterns = [
     path("promotions/<str:promotion_id>/reject", promotions.Reject.as_view()),
     path("promotions/<str:promotion_id>/withdraw", promotions.Withdraw.as_view()),
     path("promotions/<str:promotion_id>/bypass", promotions.Bypass.as_view()),
+    path("policies", policies.Policies.as_view()),
+    path("policies/<str:policy_id>", policies.OnePolicy.as_view()),
+    path("policies/<str:policy_id>/revisions", policies.PolicyRevisions.as_view()),
     path("me", people.Myself.as_view()),
     path("tokens", people.Tokens.as_view()),
     path("tokens/<str:token_id>", people.OneToken.as_view()),

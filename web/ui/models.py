@@ -16,6 +16,7 @@ from core.paging import paginate
 from registry import overview
 from registry.lifecycle import State
 from registry.queries import find_model, find_version, versions
+from registry.ruling import rulings
 from registry.services import promotions
 from web.files import download
 from web.ui import snippets
@@ -65,6 +66,7 @@ def model(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
         "board": overview.board(found),
         "page": page,
         "open_promotions": overview.open_promotions(found),
+        "rulings": [now for now in rulings(found).values() if now.policy or not now.free],
         "activity": recent_entries(actor, found.pk, limit=_ACTIVITY),
         "sees_all_activity": actor.may(Action.READ_AUDIT, found.pk),
         "snippets": snippets.first_version(found.name),

@@ -96,6 +96,38 @@ def load(version: Version, first: ManifestFile | None) -> list[Snippet]:
     return snippets
 
 
+def first_policy() -> list[Snippet]:
+    """How policies are written: as a file, and one by itself."""
+    return [
+        Snippet(
+            "policies.yaml, with manage.py policy apply policies.yaml",
+            """policies:
+- target: Production
+  approvals: 1
+
+- target: Production
+  pattern: risk-*
+  approvals: 2
+  teams:
+  - risk
+  gates:
+  - gate: metric_threshold
+    metric: auc
+    at_least: 0.9
+
+- target: '@champion'
+  approvals: 1""",
+        ),
+        Snippet(
+            "With curl, one policy",
+            'curl -X PUT -H "Authorization: Bearer $VOUCH_TOKEN" \\\n'
+            '  -H "Content-Type: application/json" \\\n'
+            f"  {settings.VOUCH_URL}/api/v1/policies \\\n"
+            """  -d '{"target": "Production", "approvals": 2}'""",
+        ),
+    ]
+
+
 def _by_curl(name: str, *, creates: bool) -> str:
     lines = [
         f"V={settings.VOUCH_URL}/api/v1",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from core.text import NAME
-from web.ui import history, models, promotions, reviews, sign_in, tokens
+from web.ui import history, models, policies, promotions, reviews, sign_in, tokens
 
 
 class ModelName:
@@ -42,5 +42,7 @@ urlpatterns = [
     path("models/<model:name>/versions/<number:number>/files/<path:path>", models.file, name="file"),
     path("reviews", reviews.reviews, name="reviews"),
     path("promotions/<uuid:promotion_id>", promotions.promotion, name="promotion"),
+    path("policies", policies.policies, name="policies"),
+    path("policies/<uuid:policy_id>", policies.policy, name="policy"),
     path("tokens", tokens.tokens, name="tokens"),
 ]

@@ -15,7 +15,8 @@ from accounts.models import Grant, Token, UserKind
 from accounts.roles import Role
 from lineage.services import experiments, runs
 from registry.models import Promotion, Version
-from registry.services import aliases, catalog, promotions
+from registry.policy import Scope
+from registry.services import aliases, catalog, policies, promotions
 from tests import make
 from tests.web.api.conftest import Api, api_of
 from web.api.urls import urlpatterns
@@ -69,6 +70,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("PUT", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS, {"version": 1})],
     ("DELETE", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS)],
     ("GET", "models/<str:name>/history"): [Row(ALL)],
+    ("GET", "models/<str:name>/policies"): [Row(ALL)],
     ("GET", "models/<str:name>/versions"): [Row(ALL)],
     ("POST", "models/<str:name>/versions"): [Row(CONTRIBUTORS, {"source": "s3://bucket/m"})],
     ("GET", _VERSION): [Row(ALL)],
@@ -92,6 +94,15 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("POST", f"{_PROMOTION}/reject"): [Row(REVIEWERS, {"reason": "no"})],
     ("POST", f"{_PROMOTION}/withdraw"): [Row(MAINTAINERS)],  # and who asked for it
     ("POST", f"{_PROMOTION}/bypass"): [Row(ADMINISTRATOR, {"reason": "incident"})],
+    ("GET", "policies"): [Row(ALL, **_EVERY_LIST)],
+    ("PUT", "policies"): [
+        Row(MAINTAINERS, {"target": "Staging"}, nobody=403, other=200),
+        Row(MAINTAINERS, {"target": "Staging", "pattern": "c*"}, nobody=403, other=200),
+        Row(MAINTAINERS, {"target": "Staging", "model": "churn"}),
+    ],
+    ("GET", "policies/<str:policy_id>"): [Row(ALL)],
+    ("DELETE", "policies/<str:policy_id>"): [Row(MAINTAINERS)],
+    ("GET", "policies/<str:policy_id>/revisions"): [Row(ALL)],
     ("GET", "me"): [Row(ALL, **_EVERY_LIST)],
     ("GET", "tokens"): [Row(ALL, **_EVERY_LIST)],
     ("POST", "tokens"): [
@@ -142,6 +153,7 @@ def world() -> dict[str, str]:
     aliases.set_alias(registrar, "churn", "champion", 1)
     catalog.tag_model(registrar, "churn", "team", "risk")
     promotion = promotions.request(registrar, "churn", 1, "Production")
+    policy = policies.write(account("owner", Role.MAINTAINER), Scope(model="churn"), "@protected", {})
     api_of(registrar).upload("build", "a", b"a")
     run = runs.create(registrar, experiments.create(registrar, name="trees", tags={}), tags={})
     account("newcomer", Role.VIEWER, slug="third")
@@ -154,6 +166,7 @@ def world() -> dict[str, str]:
         "<path:path>": "model.bin",
         "<str:upload>": "build",
         "<str:promotion_id>": str(promotion.pk),
+        "<str:policy_id>": str(policy.pk),
         "<str:token_id>": str(Token.objects.get(user_id=registrar.user_id).pk),
         "<str:username>": "registrar",
         "<str:team>": "risk",
