@@ -2,7 +2,7 @@
 
 from django.urls import path, re_path
 
-from web.api import catalog, docs, people, promotions, resolving, trail, uploads, versions
+from web.api import catalog, checks, discussion, docs, people, promotions, resolving, trail, uploads, versions
 
 _VERSION = "models/<str:name>/versions/<str:number>"
 
@@ -19,6 +19,11 @@ urlpatterns = [
     path(f"{_VERSION}/files", versions.VersionFiles.as_view()),
     path(f"{_VERSION}/files/<path:path>", versions.VersionFile.as_view()),
     path(f"{_VERSION}/history", versions.VersionHistory.as_view()),
+    path(f"{_VERSION}/checks", checks.VersionChecks.as_view()),
+    path(f"{_VERSION}/checks/<path:check>", checks.CheckHistory.as_view()),
+    path(f"{_VERSION}/comments", discussion.VersionComments.as_view()),
+    path("checks", checks.Checks.as_view()),
+    path("comments/<str:comment_id>", discussion.OneComment.as_view()),
     path("uploads/<str:upload>", uploads.Upload.as_view()),
     path("uploads/<str:upload>/files/<path:path>", uploads.UploadFile.as_view()),
     path("promotions", promotions.Promotions.as_view()),
@@ -27,6 +32,10 @@ urlpatterns = [
     path("promotions/<str:promotion_id>/reject", promotions.Reject.as_view()),
     path("promotions/<str:promotion_id>/withdraw", promotions.Withdraw.as_view()),
     path("promotions/<str:promotion_id>/bypass", promotions.Bypass.as_view()),
+    path("promotions/<str:promotion_id>/reopen", promotions.Reopen.as_view()),
+    path("promotions/<str:promotion_id>/reviewers", promotions.Reviewers.as_view()),
+    path("promotions/<str:promotion_id>/reviewers/<str:username>", promotions.OneReviewer.as_view()),
+    path("promotions/<str:promotion_id>/comments", discussion.PromotionComments.as_view()),
     path("me", people.Myself.as_view()),
     path("tokens", people.Tokens.as_view()),
     path("tokens/<str:token_id>", people.OneToken.as_view()),
