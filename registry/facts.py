@@ -17,6 +17,7 @@ from registry.gates import Candidate, CheckFacts, CheckState, Facts, Files, RunF
 from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
 
 _STAYS = 100  # of one version: the newest
+_QUOTED = 200  # characters of a check's summary, in the reasons of gates
 
 
 def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
@@ -131,7 +132,7 @@ def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[st
     newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "-id")
     for check in newest.distinct("version", "name").select_related("reporter"):
         found[check.version_id][check.name] = CheckFacts(
-            CheckState(check.state), check.reporter.username, check.at, check.summary, check.values
+            CheckState(check.state), check.reporter.username, check.at, check.summary[:_QUOTED], check.values
         )
     return found
 
