@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry
 from accounts.roles import Role
@@ -148,7 +148,7 @@ def test_the_same_report_again_writes_nothing_and_says_what_became_of_it(
     assert [(p.pk, p.state) for p in again.promotions] == [(promotion.pk, State.PROMOTED)]
     assert not report(requester, "tests", **said).repeated  # on another's word
     assert not report(robot, "tests", **said).repeated
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def test_a_clock_that_is_behind_does_not_make_a_report_the_older_one(churn: None, robot: Actor) -> None:
