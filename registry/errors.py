@@ -220,3 +220,75 @@ class ExclusiveStageTaken(Conflict):
 
 class ReviewNeeded(Blocked):
     """{name!r} version {version} is not in {target} yet. It needs: {missing}. See promotion {promotion} at {page}"""
+
+
+# --- Checks, comments, reviewers that are asked ----------------------------------------------------------------------
+
+
+class UnknownCheckState(Invalid):
+    """{field} {value!r} is not what a check can be: use one of {known}."""
+
+    field = "state"
+
+
+class BadLink(Invalid):
+    """{value!r} is no link: use an http or https URL of at most 2,000 ASCII characters, with a host and without
+    credentials."""
+
+    field = "link"
+
+
+class BadValues(Invalid):
+    """{field} {why}: give at most {limit} finite numbers by name, such as {{"auc": 0.93}}."""
+
+
+class TooManyChecks(Conflict):
+    """Version {version} of {name!r} has {limit} checks already, which is as many as fit on it: report one of those."""
+
+    field = "check"
+
+
+class CommentNotFound(NotFound):
+    """There is no comment {comment} that you can see."""
+
+
+class CommentDeleted(Conflict):
+    """The comment was deleted, so nobody can change it any more."""
+
+
+class NotYourComment(Denied):
+    """Only the one who wrote a comment can {act}."""
+
+
+class EmptyComment(Invalid):
+    """A comment has to say something: {field} must not be empty."""
+
+    field = "text"
+
+
+class TooManyMentions(Invalid):
+    """{field} mentions {count} people; at most {limit} can be."""
+
+    field = "text"
+
+
+class NotYoursToAsk(Denied):
+    """Only who asked for the promotion, and those who may review it, can say who is asked to review it."""
+
+
+class NoSuchReviewer(Invalid):
+    """{username!r} cannot be asked: nobody of that name holds a role that reviews {name!r}."""
+
+    field = "reviewers"
+
+
+class CannotReview(Conflict):
+    """{username!r} cannot be asked: {why}."""
+
+    field = "reviewers"
+
+
+class TooManyReviewers(Invalid):
+    """At most {limit} people can be asked to review one promotion."""
+
+    field = "reviewers"

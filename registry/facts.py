@@ -17,6 +17,7 @@ from registry.gates import Candidate, CheckFacts, CheckState, Facts, Files, RunF
 from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
 
 _STAYS = 100  # of one version: the newest
+_QUOTED = 200  # characters of a check's summary, in the reasons of gates
 
 
 def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
@@ -139,7 +140,7 @@ def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[st
 
 
 def _reported(check: Check) -> CheckFacts:
-    return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary, check.values)
+    return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary[:_QUOTED], check.values)
 
 
 def _newest_stays(

@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Coalesce
 from django.utils import timezone
 
+from accounts.actor import Actor
 from accounts.models import User
 from accounts.queries import holders_by_model
 from accounts.roles import NEEDS, Action
@@ -170,6 +171,15 @@ def evidences(promotions: Collection[Promotion]) -> dict[uuid.UUID, Evidence]:
         )
         for promotion in promotions
     }
+
+
+def may_ask_for_reviews(actor: Actor, promotion: Promotion) -> bool:
+    """Whether the actor may say who is asked to review it: who asked for it may, and who reviews. At most one query."""
+    if not actor.may(Action.REQUEST_PROMOTION, promotion.model_id):
+        return False
+    if NEEDS[Action.APPROVE_PROMOTION].roles & actor.roles_for(promotion.model_id):
+        return True
+    return promotion.askers.filter(pk=actor.user_id).exists()
 
 
 def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approval]]:

@@ -16,9 +16,9 @@ from lineage.models import ManifestFile
 from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
 from registry.lifecycle import Stage, State
-from registry.models import Model, Occupancy, Promotion, Version
+from registry.models import Check, Model, Occupancy, Promotion, Version
 from registry.policy import Terms
-from registry.queries import files_of, find_version, occupancies
+from registry.queries import checks, files_of, find_version, occupancies
 from registry.ruling import Ruling, rulings
 
 ON_BOARD = 5  # versions shown in each column of the board
@@ -129,10 +129,11 @@ class VersionDetails:
     promotions: tuple[Promotion, ...]
     history: tuple[Occupancy, ...]
     moves: tuple[Move, ...]
+    checks: tuple[Check, ...]  # the newest report of each
 
 
 def version_details(version: Version) -> VersionDetails:
-    """What the page of a version shows besides it. Six queries."""
+    """What the page of a version shows besides it. Seven queries."""
     files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
     asked = version.promotions.select_related("model", "version", "requester", "decided_by")
     promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
@@ -143,6 +144,7 @@ def version_details(version: Version) -> VersionDetails:
         promotions=promotions,
         history=tuple(occupancies(version).order_by("-started_at")[:20]),
         moves=_moves(version, [promotion for promotion in promotions if promotion.state == State.OPEN]),
+        checks=tuple(checks(version).order_by("name")),
     )
 
 

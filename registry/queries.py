@@ -16,13 +16,25 @@ from core import text
 from lineage.models import ManifestFile
 from registry.errors import (
     AliasNotFound,
+    CommentNotFound,
     ModelNotFound,
     NoPolicy,
     PromotionNotFound,
     UnknownVerb,
     VersionNotFound,
 )
-from registry.models import Alias, Model, Occupancy, Policy, PolicyRevision, Promotion, Version
+from registry.models import (
+    Alias,
+    Check,
+    Comment,
+    Model,
+    Occupancy,
+    Policy,
+    PolicyRevision,
+    Promotion,
+    ReviewRequest,
+    Version,
+)
 from registry.models.policies import PolicyQuerySet
 from registry.references import version_number
 
@@ -123,6 +135,36 @@ def occupancies(version: Version) -> QuerySet[Occupancy]:
 def files_of(version: Version) -> QuerySet[ManifestFile]:
     """The files of a version; none when its bytes lie elsewhere."""
     return ManifestFile.objects.filter(manifest=version.manifest) if version.manifest else ManifestFile.objects.none()
+
+
+def checks(version: Version) -> QuerySet[Check]:
+    """The newest report of each check on a version: at most as many as a version can have, which is a hundred."""
+    newest = Check.objects.filter(version=version).order_by("name", "-id").distinct("name").values("pk")
+    return Check.objects.filter(pk__in=newest).select_related("version__model", "reporter")
+
+
+def check_history(version: Version, name: str) -> QuerySet[Check]:
+    """Every report of one check on a version."""
+    return version.checks.filter(name=text.searchable(name)).select_related("version__model", "reporter")
+
+
+def comments(actor: Actor) -> QuerySet[Comment]:
+    """Comments that the actor can see, deleted ones too, each with its author and whom it mentions. Two queries."""
+    seen = Comment.objects.filter(version__model__in=Model.objects.visible_to(actor))
+    return seen.select_related("version__model", "author").prefetch_related("mentions")
+
+
+def find_comment(actor: Actor, comment_id: uuid.UUID) -> Comment:
+    """One comment; CommentNotFound."""
+    comment = comments(actor).filter(pk=comment_id).first()
+    if comment is None:
+        raise CommentNotFound(comment=comment_id)
+    return comment
+
+
+def review_requests(promotion: Promotion) -> QuerySet[ReviewRequest]:
+    """Who was asked to review a promotion, by whom, the first first."""
+    return promotion.review_requests.select_related("reviewer", "asked_by").order_by("at", "pk")
 
 
 def generation_of(model_id: uuid.UUID) -> int | None:

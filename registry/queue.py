@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
@@ -13,11 +13,12 @@ from django.db.models import QuerySet
 from accounts.actor import Actor
 from accounts.roles import Action
 from registry.lifecycle import State
-from registry.models import Approval, Promotion
+from registry.models import Approval, Comment, Promotion, ReviewRequest
 from registry.outlook import Outlook, evidences, outlooks
 from registry.parts import without_part_of
 
 COUNTED = 100  # beyond it a count says "more than"
+_ASKED = 20  # of those that one was asked for, how many come before all others
 _LOOKED_AT = 200  # the actor's own approvals on open promotions, of which it is asked whether they still count
 # What a row, and the outlook of its promotion, look at.
 _SHOWN = ("model", "version__manifest", "version__registrar", "requester", "decided_by")
@@ -45,6 +46,8 @@ class Row:
 
     promotion: Promotion
     why: str
+    asked_by: str = ""  # who asked the actor to review it
+    mentioned_by: str = ""  # who mentioned him in a comment on it, the last one
 
 
 class Queue:
@@ -75,7 +78,37 @@ class Queue:
         """Each of these promotions with its line. A constant number of queries."""
         open_now = [promotion for promotion in found if promotion.state == State.OPEN]
         looks = outlooks(open_now) if open_now else {}
-        return [Row(promotion, self._why(promotion, looks.get(promotion.pk))) for promotion in found]
+        asked, mentioned = self._asked(open_now), self._mentioned(open_now)
+        return [
+            Row(
+                promotion,
+                self._why(promotion, looks.get(promotion.pk)),
+                asked_by=asked.get(promotion.pk, ""),
+                mentioned_by=mentioned.get(promotion.pk, ""),
+            )
+            for promotion in found
+        ]
+
+    def asked_first(self, page: Sequence[Promotion]) -> list[Promotion]:
+        """The first page of the actor's lane, what he was asked for before the rest of it: at most 20 more rows."""
+        asked = self.lane(Lane.MINE).filter(review_requests__reviewer=self.actor.user_id)
+        first = list(asked.order_by(*order(Lane.MINE))[:_ASKED])
+        return [*first, *(promotion for promotion in page if promotion not in first)]
+
+    def _asked(self, open_now: Collection[Promotion]) -> dict[uuid.UUID, str]:
+        """For each of these of which the actor was asked for a review: by whom."""
+        if not open_now:
+            return {}
+        asked = ReviewRequest.objects.filter(promotion__in=open_now, reviewer=self.actor.user_id)
+        return dict(asked.values_list("promotion", "asked_by__username"))
+
+    def _mentioned(self, open_now: Collection[Promotion]) -> dict[uuid.UUID, str]:
+        """For each of these on which a comment mentions the actor: whose, the newest one's."""
+        if not open_now:
+            return {}
+        said = Comment.objects.filter(promotion__in=open_now, mentions=self.actor.user_id, deleted_at__isnull=True)
+        newest = said.order_by("promotion", "-id").distinct("promotion")
+        return {pk: name for pk, name in newest.values_list("promotion", "author__username") if pk}
 
     def _to_decide(self) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""

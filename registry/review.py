@@ -6,20 +6,23 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.models import AuditEntry
 from accounts.roles import NEEDS, Action
-from core.canonical import digest
+from accounts.verbs import Verb
+from core.canonical import canonical_json, digest
 from registry.comparison import Comparison, compare
 from registry.evidence import what_changed
 from registry.lifecycle import State
-from registry.models import Approval, Occupancy, Pointing, Promotion, Version
+from registry.models import Approval, Check, Occupancy, Pointing, Promotion, Version
 from registry.outlook import Outlook, outlook
 from registry.overview import outcome_of
-from registry.queries import find_promotion
+from registry.queries import checks, find_promotion
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,22 @@ class Review:
     may_reject: bool
     may_withdraw: bool
     may_bypass: bool
+    may_reopen: bool
+    checks: tuple[Check, ...]  # the newest report of each on the version
 
     @property
     def is_open(self) -> bool:
         return self.promotion.state == State.OPEN
 
+    @property
+    def looked_at(self) -> str:
+        """The evidence as JSON, for the form to send back: so that it can be said what changed meanwhile."""
+        return canonical_json(self.outlook.evidence.as_json()).decode()
+
 
 def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
-    """The promotion as `actor` sees it; PromotionNotFound. At most ten queries, whatever it compares."""
+    """The promotion as `actor` sees it; PromotionNotFound. At most twelve queries, whatever it compares;
+    five more when its policy has gates or teams."""
     promotion = find_promotion(actor, promotion_id)
     look = outlook(promotion, giver=actor.user_id)
     before = _occupants_then(promotion, look)
@@ -88,6 +99,8 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         and actor.may(Action.WITHDRAW_PROMOTION, promotion.model_id)
         and (asked_for_it or actor.may(Action.DELETE_VERSION, promotion.model_id)),
         may_bypass=is_open and promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id),
+        may_reopen=promotion.state in _REOPENED and actor.may(Action.REQUEST_PROMOTION, promotion.model_id),
+        checks=tuple(checks(promotion.version).order_by("name")),
     )
 
 
@@ -98,8 +111,16 @@ def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str, then: object
     """
     promotion = find_promotion(actor, promotion_id)
     now = outlook(promotion).evidence
-    then = then if isinstance(then, dict) and digest(then) == seen else None
-    return "" if now.digest == seen else what_changed(then, now, promotion.target)
+    if now.digest == seen:
+        return ""
+    return what_changed(then if isinstance(then, dict) and _is(then, seen) else None, now, promotion.target)
+
+
+def _is(content: Any, seen: str) -> bool:
+    try:
+        return digest(content) == seen
+    except (ValueError, RecursionError):  # what no evidence is: NaN, half a character, a thousand levels
+        return False
 
 
 def _occupants_then(promotion: Promotion, look: Outlook) -> list[Version]:
@@ -175,10 +196,32 @@ _DECISIONS = {
 }
 
 
+_REOPENED = (State.REJECTED, State.WITHDRAWN, State.EXPIRED)
+_IN_THE_LOG = {
+    Verb.PROMOTION_REJECTED: "rejected it",
+    Verb.PROMOTION_WITHDRAWN: "withdrew it",
+    Verb.PROMOTION_EXPIRED: "let it expire",
+    Verb.PROMOTION_REOPENED: "opened it again",
+}
+
+
 def _timeline(promotion: Promotion, approvals: Collection[Approval]) -> tuple[Moment, ...]:
     moments = [Moment(promotion.requested_at, promotion.requester.username, "asked for it", promotion.comment)]
     moments += [Moment(a.at, a.reviewer.username, "approved", a.comment) for a in approvals]
     if promotion.decided_at and promotion.decided_by:
         what = "bypassed the policy" if promotion.bypass else _DECISIONS[State(promotion.state)]
         moments.append(Moment(promotion.decided_at, promotion.decided_by.username, what, promotion.reason))
+    if promotion.round > 1:
+        moments = sorted([*moments, *_earlier_rounds(promotion)], key=lambda moment: moment.at)
     return tuple(moments)
+
+
+def _earlier_rounds(promotion: Promotion) -> list[Moment]:
+    """How it ended and was opened again before: the row tells of the last round only, the log of all."""
+    entries = AuditEntry.objects.filter(
+        chain__subject_id=promotion.model_id, verb__in=_IN_THE_LOG, data__promotion=str(promotion.pk)
+    ).exclude(hash=promotion.entry_hash)
+    return [
+        Moment(entry.at, entry.actor_name, _IN_THE_LOG[Verb(entry.verb)], entry.data.get("reason", ""))
+        for entry in entries.order_by("sequence")[:50]
+    ]

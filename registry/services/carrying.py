@@ -28,34 +28,35 @@ from registry.wakeups import wake
 _LOOK_AGAIN_AFTER = datetime.timedelta(minutes=1)
 
 
-def settle(actor: Actor, promotion: Promotion) -> Promotion:
+def settle(actor: Actor, promotion: Promotion, *, why: str = "") -> Promotion:
     """Carry an open promotion out when nothing is missing any more; else note what holds it. Its model is locked.
 
-    A policy that was tightened since it was opened holds from here on.
+    A policy that was tightened since it was opened holds from here on. `why` is the reason that is written down when it
+    is carried out.
     """
     if not promotion.opened_now:
         follow(actor, promotion, ruled(promotion.model, promotion.target))
-    return settle_by(actor, promotion, outlook(promotion))
+    return settle_by(actor, promotion, outlook(promotion), why=why)
 
 
-def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event) -> Promotion:
+def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event, why: str = "") -> Promotion:
     """`settle`, once the outlook is known; `told` are the events that led here, told of with what comes of them."""
     if look.missing:
         _held(actor, promotion, look, told)
         return promotion
-    return carry_out(actor, promotion, look.evidence, look.judged, told=told)
+    return carry_out(actor, promotion, look.evidence, look.judged, reason=why, told=told)
 
 
-def settle_all(actor: Actor, model: Model, version: Version | None = None) -> None:
+def settle_all(actor: Actor, model: Model, version: Version | None = None, *, why: str = "") -> None:
     """Settle the open promotions of a locked model, or of one version of it, whose policy has gates: what they look at
-    has changed."""
+    has changed, which `why` says in words."""
     open_now = model.promotions.open().filter(policy__gates__0__isnull=False)
     if version:
         open_now = open_now.filter(version=version)
     for promotion in open_now.select_related("version__manifest").order_by("requested_at"):
         promotion.model = promotion.version.model = model
         if promotion.expires_at > timezone.now() and promotion.version.deleted_at is None:
-            settle(actor, promotion)
+            settle(actor, promotion, why=why)
 
 
 def follow(actor: Actor, promotion: Promotion, now: Ruling) -> bool:

@@ -18,11 +18,12 @@ from accounts.services import idempotency
 from core.errors import Refusal
 from registry import errors
 from registry.lifecycle import Stage, State
-from registry.models import Model, Occupancy, Promotion, Version
+from registry.models import Check, Model, Occupancy, Promotion, Version
+from registry.policy import Scope
 from registry.queries import find_version
 from registry.references import parse
 from registry.resolving import resolve
-from registry.services import catalog, promotions
+from registry.services import catalog, checks, policies, promotions
 from registry.services.catalog import Origin
 from tests import make
 
@@ -200,6 +201,33 @@ def test_32_clients_create_the_model_of_one_name_and_one_succeeds(requester: Act
     assert sum(isinstance(result, Model) for result in results) == Model.objects.count() == 1
     refused = {type(result) for result in results if isinstance(result, Exception)}
     assert refused == {errors.ModelExists, errors.LooksLikeAnother}
+
+
+def test_two_required_checks_that_pass_at_once_carry_it_out_once(requester: Actor, maintainer: Actor) -> None:
+    make.model(requester)
+    make.version(requester)
+    gate = {"gate": "required_checks", "names": ["tests", "evaluation"]}
+    policies.write(maintainer, Scope(), "Production", {"approvals": 0, "gates": [gate]})
+    promotions.request(requester, "churn", 1, "Production")
+    results = at_once(
+        *(
+            lambda name=name: checks.report(requester, "churn", 1, check=name, state="passed")
+            for name in ("tests", "evaluation")
+        )
+    )
+    assert [result for result in results if isinstance(result, Exception)] == []
+    became = sorted(result.promotions[0].state for result in results)  # type: ignore[attr-defined]
+    assert became == [State.OPEN, State.PROMOTED]
+    assert AuditEntry.objects.filter(verb="promotion.promoted").count() == 1
+    assert AuditEntry.objects.filter(verb="version.transitioned").count() == 1
+
+
+def test_a_report_repeated_32_times_at_once_is_one_row(requester: Actor) -> None:
+    make.model(requester)
+    make.version(requester)
+    results = at_once(*[lambda: checks.report(requester, "churn", 1, check="tests", state="passed")] * CLIENTS)
+    assert [result for result in results if isinstance(result, Exception)] == []
+    assert Check.objects.count() == 1
 
 
 # --- What the database itself refuses ---------------------------------------------------------------------------------

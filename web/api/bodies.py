@@ -14,18 +14,21 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
-from registry.gates import Outcome
+from registry.gates import CheckState, Outcome
 from registry.history import Ending, How, Interval
 from registry.lifecycle import Stage, State
 from registry.models import (
     Alias,
     Approval,
+    Check,
+    Comment,
     Model,
     ModelTag,
     Occupancy,
     Policy,
     PolicyRevision,
     Promotion,
+    ReviewRequest,
     Version,
     VersionTag,
 )
@@ -34,6 +37,7 @@ from registry.outlook import Outlook
 from registry.ruling import Ruling
 
 _STAGES = [str(stage) for stage in Stage]
+_CHECK_STATES = [str(state) for state in CheckState]
 _ROLES = [str(role) for role in Role]
 
 
@@ -140,6 +144,8 @@ class VersionBody(serializers.Serializer[Version]):
     created_at = serializers.DateTimeField()
     updated_at = serializers.DateTimeField()
     url = serializers.SerializerMethodField()
+    checks_url = serializers.SerializerMethodField(help_text="What jobs outside report on it.")
+    comments_url = serializers.SerializerMethodField(help_text="What people say about it.")
 
     def get_manifest(self, row: Version) -> str | None:
         return row.manifest.digest if row.manifest else None
@@ -171,6 +177,12 @@ class VersionBody(serializers.Serializer[Version]):
 
     def get_url(self, row: Version) -> str:
         return url("models", row.model.name, "versions", row.number)
+
+    def get_checks_url(self, row: Version) -> str:
+        return url("models", row.model.name, "versions", row.number, "checks")
+
+    def get_comments_url(self, row: Version) -> str:
+        return url("models", row.model.name, "versions", row.number, "comments")
 
 
 class FileBody(serializers.Serializer[FolderFile]):
@@ -361,10 +373,104 @@ class Rulings(serializers.Serializer[Any]):
 class GateBody(serializers.Serializer[Any]):
     """A gate and what it says now."""
 
+
+class CheckBody(serializers.Serializer[Check]):
+    """One report of a check."""
+
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.IntegerField(source="version.number")
+    check = serializers.CharField(source="name")
+    state = serializers.ChoiceField(_CHECK_STATES)
+    summary = serializers.CharField()
+    link = serializers.CharField()
+    values = serializers.DictField(child=serializers.FloatField())
+    reporter = serializers.CharField(source="reporter.username")
+    at = serializers.DateTimeField()
+    url = serializers.SerializerMethodField(help_text="Every report of this check.")
+
+    def get_url(self, row: Check) -> str:
+        return url("models", row.version.model.name, "versions", row.version.number, "checks", row.name)
+
+
+class ConcernedPromotion(serializers.Serializer[Promotion]):
+    """A promotion with gates, as it is after a report. Its context holds the `outlooks` of open ones."""
+
+    id = serializers.UUIDField()
+    target = serializers.CharField(help_text="The stage, or '@' and the alias, asked for.")
+    state = serializers.ChoiceField([str(state) for state in State])
+    missing = serializers.SerializerMethodField(help_text="What it still lacks.")
+    page = serializers.SerializerMethodField(help_text="The page on which it is reviewed.")
+    url = serializers.SerializerMethodField()
+
+    def get_missing(self, row: Promotion) -> list[str]:
+        look = self.context["outlooks"].get(row.pk)
+        return list(look.missing) if look else []
+
+    def get_page(self, row: Promotion) -> str:
+        return settings.VOUCH_URL + row.page
+
+    def get_url(self, row: Promotion) -> str:
+        return url("promotions", row.id)
+
+
+class ReportedBody(CheckBody):
+    """A report with what became of the promotions that may hang on it. Its context holds them and their `outlooks`."""
+
+    promotions = serializers.SerializerMethodField(
+        help_text="Of the version's promotions with gates: those that are open, and those decided since the report."
+    )
+
+    @extend_schema_field(ConcernedPromotion(many=True))
+    def get_promotions(self, row: Check) -> Any:
+        return ConcernedPromotion(self.context["promotions"], many=True, context=self.context).data
+
+
+class CommentBody(serializers.Serializer[Comment]):
+    """A comment; the words of a deleted one are gone."""
+
+    id = serializers.UUIDField()
+    model = serializers.CharField(source="version.model.name")
+    version = serializers.IntegerField(source="version.number")
+    promotion = serializers.UUIDField(source="promotion_id", allow_null=True, help_text="null: about the version.")
+    author = serializers.CharField(source="author.username")
+    text = serializers.SerializerMethodField()
+    mentions = serializers.SerializerMethodField(help_text="Who is mentioned in it, of those who can see the model.")
+    created_at = serializers.DateTimeField()
+    edited_at = serializers.DateTimeField(allow_null=True)
+    deleted_at = serializers.DateTimeField(allow_null=True)
+    url = serializers.SerializerMethodField()
+
+    def get_text(self, row: Comment) -> str:
+        return "" if row.deleted_at else row.text
+
+    def get_mentions(self, row: Comment) -> list[str]:
+        return sorted(user.username for user in row.mentions.all())
+
+    def get_url(self, row: Comment) -> str:
+        return url("comments", row.id)
+
+
+class GateBody(serializers.Serializer[Any]):
+    """A gate of the policy and what it says now."""
+
     gate = serializers.CharField()
     title = serializers.CharField(help_text="What it asks, in words.")
     outcome = serializers.ChoiceField([str(outcome) for outcome in Outcome], source="verdict.outcome")
     reason = serializers.CharField(source="verdict.reason")
+
+
+class ReviewRequestBody(serializers.Serializer[ReviewRequest]):
+    reviewer = serializers.CharField(source="reviewer.username")
+    asked_by = serializers.CharField(source="asked_by.username")
+    at = serializers.DateTimeField()
+
+
+class TermsBody(serializers.Serializer[Any]):
+    name = serializers.CharField()
+    approvals = serializers.IntegerField()
+    exclusive = serializers.BooleanField()
+    bypass = serializers.BooleanField()
+    lifetime_days = serializers.IntegerField()
 
 
 class ApprovalBody(serializers.Serializer[Any]):
@@ -386,7 +492,10 @@ class LookedAt(serializers.Serializer[Any]):
 
 
 class PromotionDetail(PromotionBody):
-    """A promotion with what it takes; `evidence` is what an approval must name. Its context holds the `outlook`."""
+    """A promotion with what it takes; `evidence` is what an approval must name.
+
+    Its context holds the `outlook`, the newest `checks` of its version and the `review_requests`.
+    """
 
     terms = TermsBody()
     policy = serializers.SerializerMethodField(help_text="The id of the policy; null: as shipped.")
@@ -397,6 +506,10 @@ class PromotionDetail(PromotionBody):
     missing = serializers.SerializerMethodField(help_text="What it still lacks.")
     gates = serializers.SerializerMethodField(help_text="What the gates say now; empty when it is decided.")
     approvals = serializers.SerializerMethodField()
+    gates = serializers.SerializerMethodField(help_text="What each gate says now; empty when it is decided.")
+    checks = serializers.SerializerMethodField(help_text="The newest report of each check on the version.")
+    review_requests = serializers.SerializerMethodField(help_text="Who was asked to review it.")
+    comments_url = serializers.SerializerMethodField(help_text="What people say about it.")
 
     @extend_schema_field({"type": ["string", "null"], "format": "uuid"})
     def get_policy(self, row: Promotion) -> str | None:
@@ -435,6 +548,21 @@ class PromotionDetail(PromotionBody):
             }
             for approval in given
         ]
+
+    @extend_schema_field(GateBody(many=True))
+    def get_gates(self, row: Promotion) -> Any:
+        return GateBody(self._outlook.judged if row.state == State.OPEN else (), many=True).data
+
+    @extend_schema_field(CheckBody(many=True))
+    def get_checks(self, row: Promotion) -> Any:
+        return CheckBody(self.context["checks"], many=True).data
+
+    @extend_schema_field(ReviewRequestBody(many=True))
+    def get_review_requests(self, row: Promotion) -> Any:
+        return ReviewRequestBody(self.context["review_requests"], many=True).data
+
+    def get_comments_url(self, row: Promotion) -> str:
+        return url("promotions", row.id, "comments")
 
     @property
     def _outlook(self) -> Outlook:

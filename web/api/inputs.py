@@ -10,7 +10,7 @@ from rest_framework import serializers
 from accounts.models import UserKind
 from accounts.roles import Role, Scope
 from core import text
-from registry.gates import GATES, LIMIT
+from registry.gates import GATES, LIMIT, CheckState
 from registry.lifecycle import Stage
 from registry.policy import RULES
 
@@ -18,7 +18,10 @@ _NAME = r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9_-])?$"
 _ELSEWHERE = r"^[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:-]+(/[^\s?#%\\]*)?$"
 _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
-TAG_KEY = {"type": "string", "minLength": 1, "maxLength": 250, "pattern": r"^[\u0020-\u007e\u00a0-\u1fff]+$"}
+KEY = r"^[\u0020-\u007e\u00a0-\u1fff]+$"
+LINK = r"^([Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]*([/?#][!-~]*)?)?$"
+_USERNAME = r"^[A-Za-z0-9_.@+-]+$"
+TAG_KEY = {"type": "string", "minLength": 1, "maxLength": 250, "pattern": KEY}
 TAG_VALUE = {"type": "string", "maxLength": 5000, "pattern": _LINES}
 
 
@@ -210,6 +213,39 @@ class Reason(Input):
 
 class OptionalReason(Input):
     reason = Text(max_length=10_000, lines=True, required=False)
+
+
+@extend_schema_field(
+    {
+        "type": "object",
+        "additionalProperties": {"type": "number"},
+        "propertyNames": TAG_KEY,
+        "maxProperties": 100,
+    }
+)
+class Values(serializers.JSONField):
+    """What a check measured: name → number. The service says what is wrong with it."""
+
+
+class Report(Input):
+    check = Text(max_length=100, pattern=KEY, help_text="The name of the check, such as `evaluation` or `ci/tests`.")
+    state = serializers.ChoiceField([str(state) for state in CheckState])
+    summary = Text(max_length=10_000, lines=True, required=False, help_text="What came of it, in words.")
+    link = Text(max_length=2000, required=False, pattern=LINK, help_text="An http or https page on which to read more.")
+    values = Values(required=False, help_text="What it measured; gates can look at it.")
+
+
+class ReportOnVersion(Report):
+    model = Text(max_length=255, pattern=_NAME)
+    version = Whole(min_value=1, max_value=2**31 - 1)
+
+
+class NewComment(Input):
+    text = Text(max_length=10_000, lines=True, help_text="`@username` mentions somebody who can see the model.")
+
+
+class Reviewers(Input):
+    reviewers = serializers.ListField(child=Text(max_length=150, pattern=_USERNAME), min_length=1, max_length=20)
 
 
 class NewToken(Input):

@@ -14,7 +14,7 @@ from registry.errors import PromotionNotFound
 from registry.lifecycle import State
 from registry.models import Promotion
 from registry.outlook import outlook
-from registry.services import promotions
+from registry.services import discussion, promotions
 from web.api import inputs, waiting
 from web.api.authentication import TokenAuthentication
 from web.api.bodies import PromotionBody, PromotionDetail
@@ -27,7 +27,12 @@ TAG = "Promotions"
 
 
 def _body(promotion: Promotion) -> Any:
-    return PromotionDetail(promotion, context={"outlook": outlook(promotion)}).data
+    context = {
+        "outlook": outlook(promotion),
+        "checks": queries.checks(promotion.version).order_by("name"),
+        "review_requests": queries.review_requests(promotion),
+    }
+    return PromotionDetail(promotion, context=context).data
 
 
 class Promotions(Resource):
@@ -130,6 +135,49 @@ class Withdraw(_Decision):
     def post(self, request: Request, promotion_id: str) -> Response:
         given = self.accepted(inputs.OptionalReason)
         return self.decided(promotion_id, lambda wanted: promotions.withdraw(self.actor, wanted, **given))
+
+
+class Reopen(_Decision):
+    @operation(
+        "Open a promotion again",
+        tag=TAG,
+        description="One that was rejected, withdrawn or has expired, under the policy that is in force now. What was "
+        "approved before does not count any more, and whoever reopens it cannot approve it.",
+        takes=inputs.Reason,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Reason)
+        return self.decided(promotion_id, lambda wanted: promotions.reopen(self.actor, wanted, **given))
+
+
+class Reviewers(_Decision):
+    @operation(
+        "Ask people to review a promotion",
+        tag=TAG,
+        description="Those who asked for it may, and those who review. Each must hold a role that reviews the model, "
+        "and have had no part in it; all are asked, or none. Who was asked already is not asked twice.",
+        takes=inputs.Reviewers,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Reviewers)
+        return self.decided(
+            promotion_id, lambda wanted: discussion.request_review(self.actor, wanted, given["reviewers"])
+        )
+
+
+class OneReviewer(Resource):
+    @operation(
+        "Take back that somebody was asked to review a promotion",
+        tag=TAG,
+        answers={204: None},
+    )
+    def delete(self, request: Request, promotion_id: str, username: str) -> Response:
+        discussion.unask(self.actor, _id(promotion_id), username)
+        return Response(status=204)
 
 
 class Bypass(_Decision):

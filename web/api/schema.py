@@ -14,7 +14,7 @@ from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, Polymorphic
 from rest_framework import serializers
 
 from web.api.bodies import Problem
-from web.api.inputs import TAG_KEY, Input, Text
+from web.api.inputs import KEY, TAG_KEY, Input, Text
 from web.api.paging import DEFAULT, LIMIT
 
 _View = TypeVar("_View", bound=Callable[..., Any])
@@ -52,6 +52,8 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "key": (TAG_KEY, "The key of the tag."),
     "path": (_FILE_PATH, "A relative path; its slashes stay slashes."),
     "upload": (_NAME, "A name that you choose for this set of files."),
+    "check": ({"type": "string", "minLength": 1, "maxLength": 100, "pattern": KEY}, "The name of the check."),
+    "comment_id": (_UUID, "The id of the comment."),
     "promotion_id": (_UUID, "The id of the promotion."),
     "policy_id": (_UUID, "The id of the policy."),
     "token_id": (_UUID, "The id of the token; not the token."),

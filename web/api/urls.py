@@ -2,7 +2,20 @@
 
 from django.urls import path, re_path
 
-from web.api import catalog, docs, history, people, policies, promotions, resolving, trail, uploads, versions
+from web.api import (
+    catalog,
+    checks,
+    discussion,
+    docs,
+    history,
+    people,
+    policies,
+    promotions,
+    resolving,
+    trail,
+    uploads,
+    versions,
+)
 
 _VERSION = "models/<str:name>/versions/<str:number>"
 
@@ -22,6 +35,11 @@ urlpatterns = [
     path(f"{_VERSION}/files/<path:path>", versions.VersionFile.as_view()),
     path(f"{_VERSION}/history", versions.VersionHistory.as_view()),
     path(f"{_VERSION}/evidence", history.VersionEvidence.as_view()),
+    path(f"{_VERSION}/checks", checks.VersionChecks.as_view()),
+    path(f"{_VERSION}/checks/<path:check>", checks.CheckHistory.as_view()),
+    path(f"{_VERSION}/comments", discussion.VersionComments.as_view()),
+    path("checks", checks.Checks.as_view()),
+    path("comments/<str:comment_id>", discussion.OneComment.as_view()),
     path("uploads/<str:upload>", uploads.Upload.as_view()),
     path("uploads/<str:upload>/files/<path:path>", uploads.UploadFile.as_view()),
     path("promotions", promotions.Promotions.as_view()),
@@ -33,6 +51,10 @@ urlpatterns = [
     path("policies", policies.Policies.as_view()),
     path("policies/<str:policy_id>", policies.OnePolicy.as_view()),
     path("policies/<str:policy_id>/revisions", policies.PolicyRevisions.as_view()),
+    path("promotions/<str:promotion_id>/reopen", promotions.Reopen.as_view()),
+    path("promotions/<str:promotion_id>/reviewers", promotions.Reviewers.as_view()),
+    path("promotions/<str:promotion_id>/reviewers/<str:username>", promotions.OneReviewer.as_view()),
+    path("promotions/<str:promotion_id>/comments", discussion.PromotionComments.as_view()),
     path("me", people.Myself.as_view()),
     path("tokens", people.Tokens.as_view()),
     path("tokens/<str:token_id>", people.OneToken.as_view()),

@@ -9,17 +9,23 @@ from collections.abc import Callable
 from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.views.decorators.http import require_http_methods
 
 from accounts.actor import Actor
 from core.errors import NotFound, Refusal
+from registry.discussion import discussion
 from registry.errors import EvidenceChanged
 from registry.lifecycle import State
 from registry.models import Promotion
 from registry.review import changed_since, review
 from registry.services import promotions
 from web.ui.desk import PageRequest, show, signed_in
+from web.ui.discussion import ACTS
 from web.ui.errors import status_of
+
+# What people write into the forms, to be shown again when it is refused.
+_TYPED = ("comment", "reason", "text", "comment_id", "reviewers")
 
 
 def _approve(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
@@ -39,33 +45,45 @@ def _bypass(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Prom
     return promotions.bypass(actor, promotion_id, reason=request.POST.get("reason", ""))
 
 
+def _reopen(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return promotions.reopen(actor, promotion_id, reason=request.POST.get("reason", ""))
+
+
 _ACTS: dict[str, Callable[[PageRequest, Actor, uuid.UUID], Promotion]] = {
     "approve": _approve,
     "reject": _reject,
     "withdraw": _withdraw,
     "bypass": _bypass,
+    "reopen": _reopen,
 }
 
 
 class NoSuchAct(NotFound):
-    """One cannot {act!r} a promotion: approve, reject, withdraw or bypass it."""
+    """One cannot {act!r} a promotion: approve, reject, withdraw, bypass or reopen it, or comment on it."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
 @signed_in
 def promotion(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> HttpResponse:
-    """One promotion: its evidence, and the forms to decide on it."""
+    """One promotion: its evidence, the forms to decide on it, and what is said about it."""
     if request.method != "POST":
         return _page(request, actor, promotion_id)
     act = request.POST.get("act", "")
-    if act not in _ACTS:
+    if act not in _ACTS and act not in ACTS:
         raise NoSuchAct(act=act)
     try:
-        decided = _ACTS[act](request, actor, promotion_id)
+        told, at = _done(request, actor, promotion_id, act)
     except Refusal as refusal:
         return _page(request, actor, promotion_id, act=act, refusal=refusal)
-    messages.success(request, _told(decided))
-    return redirect(decided.page)
+    messages.success(request, told)
+    return redirect(f"{reverse('promotion', args=[promotion_id])}{at}")
+
+
+def _done(request: PageRequest, actor: Actor, promotion_id: uuid.UUID, act: str) -> tuple[str, str]:
+    """Do `act`; what to tell, and the place on the page to go on at."""
+    if act in _ACTS:
+        return _told(_ACTS[act](request, actor, promotion_id), act), ""
+    return ACTS[act](request, actor, promotion_id), "#reviewers" if act in ("ask", "unask") else "#discussion"
 
 
 def _page(
@@ -79,12 +97,16 @@ def _page(
     changed = ""
     if isinstance(refusal, EvidenceChanged):
         changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""), _looked_at(request))
+    shown = review(actor, promotion_id)
+    talk = discussion(actor, shown.promotion, token=request.GET.get("page", ""))
     context = {
-        "review": review(actor, promotion_id),
+        "review": shown,
+        "talk": talk,
+        "page": talk.page,
         "act": act,
         "refusal": refusal,
         "changed": changed,
-        "typed": {"comment": request.POST.get("comment", ""), "reason": request.POST.get("reason", "")},
+        "typed": {name: request.POST.get(name, "") for name in _TYPED},
     }
     return show(request, "registry/promotion.html", context, status=status_of(refusal) if refusal else 200)
 
@@ -97,10 +119,12 @@ def _looked_at(request: PageRequest) -> object:
         return None
 
 
-def _told(decided: Promotion) -> str:
+def _told(decided: Promotion, act: str) -> str:
     version = f"v{decided.version.number}"
     if decided.state == State.PROMOTED:
         return f"{version} is in {decided.target} now{', past its policy' if decided.bypass else ''}."
+    if act == "reopen":
+        return f"The promotion of {version} to {decided.target} is open again."
     if decided.state == State.OPEN:
         return f"You approved {version}. It still waits for others."
     return f"The promotion of {version} to {decided.target} is {decided.state}."

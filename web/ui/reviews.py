@@ -29,10 +29,13 @@ def reviews(request: PageRequest, actor: Actor) -> HttpResponse:
         token=request.GET.get("page", ""),
         query=["reviews", lane, actor.workspace_id],
     )
+    items = page.items
+    if lane == Lane.MINE and not request.GET.get("page"):
+        items = queue.asked_first(items)
     context = {
         "lane": lane,
         "counts": queue.counts(),
-        "rows": queue.rows(page.items),
+        "rows": queue.rows(items),
         "page": page,
         "snippets": snippets.ask_for_production(),
         "reviews": actor.may(Action.APPROVE_PROMOTION) or bool(actor.model_roles),

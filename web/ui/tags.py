@@ -8,8 +8,11 @@ import math
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
+from django.utils.html import escape, format_html
+from django.utils.safestring import SafeString, mark_safe
+
+from registry.mentions import marked
+from registry.models import Comment
 
 register = template.Library()
 
@@ -157,6 +160,17 @@ def short(digest: str | None) -> SafeString | str:
 def capped(count: int, limit: int = 100) -> str:
     """A count that was not counted beyond `limit`."""
     return f"{limit}+" if count > limit else str(count)
+
+
+@register.filter
+def mentions_marked(comment: Comment) -> SafeString:
+    """The words of a comment, escaped, with the people that it mentions marked."""
+    names = [user.username for user in comment.mentions.all()]
+    pieces = (
+        (format_html('<b class="mention"><bdi>{}</bdi></b>', piece) if is_mention else escape(piece))
+        for piece, is_mention in marked(comment.text, names)
+    )
+    return mark_safe("".join(pieces))  # noqa: S308 - each piece is escaped
 
 
 @register.filter

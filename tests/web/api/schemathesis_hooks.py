@@ -24,8 +24,10 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-path",
     "bad-source",
     "bad-time",  # the year 0 and leap seconds, which RFC 3339 has and no calendar of ours
+    "empty-comment",
     "key-used-for-another",
     "no-files",
+    "no-such-reviewer",
     "reason-missing",
     "stale",
     "weak-password",

@@ -122,6 +122,37 @@ def test_ci_takes_a_build_to_production_with_curl(live: Live, files: Path) -> No
 
 
 @needs_curl
+@pytest.mark.parametrize(
+    ("command", "code", "state"), [("echo 80 passed", 0, "passed"), ("echo 2 failed; exit 3", 3, "failed")]
+)
+def test_a_command_is_reported_as_a_check_with_curl(
+    live: Live, tmp_path: Path, command: str, code: int, state: str
+) -> None:
+    model = candidate(live)["model"]
+    (tmp_path / "values.json").write_text('{"auc": 0.93}')
+    ran = subprocess.run(
+        ["bash", str(ROOT / "examples" / "check.sh"), model, "1", "ci/tests", "bash", "-c", command],
+        env={
+            **os.environ,
+            "VOUCH_URL": live.url,
+            "VOUCH_TOKEN": live.token("ci"),
+            "VOUCH_LINK": "https://ci.example/9",
+            "VOUCH_VALUES": str(tmp_path / "values.json"),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert ran.returncode == code, ran.stdout + ran.stderr
+    assert live.token("ci") not in ran.stdout + ran.stderr
+    _, _, history = call(live, "ci", "GET", f"models/{model}/versions/1/checks/ci%2Ftests")
+    assert [report["state"] for report in history["items"]] == [state, "pending"]
+    newest = history["items"][0]
+    said = command.partition(";")[0].removeprefix("echo ")
+    assert (newest["summary"], newest["link"], newest["values"]) == (said, "https://ci.example/9", {"auc": 0.93})
+
+
+@needs_curl
 def test_ci_stops_with_the_reason_when_it_is_refused(live: Live, files: Path) -> None:
     bad_name = ci_script(live, "näme", files)
     assert (bad_name.returncode, "name 'näme' is not allowed" in bad_name.stderr) == (1, True), bad_name.stderr

@@ -14,9 +14,9 @@ from accounts.actor import Actor
 from accounts.models import Grant, Token, UserKind
 from accounts.roles import Role
 from lineage.services import experiments, runs
-from registry.models import Promotion, Version
+from registry.models import Version
 from registry.policy import Scope
-from registry.services import aliases, catalog, policies, promotions
+from registry.services import aliases, catalog, checks, discussion, policies, promotions
 from tests import make
 from tests.web.api.conftest import Api, api_of
 from web.api.urls import urlpatterns
@@ -82,6 +82,17 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", f"{_VERSION}/files/<path:path>"): [Row(ALL)],
     ("GET", f"{_VERSION}/history"): [Row(ALL)],
     ("GET", f"{_VERSION}/evidence"): [Row(MAINTAINERS)],
+    ("GET", f"{_VERSION}/checks"): [Row(ALL)],
+    ("POST", f"{_VERSION}/checks"): [Row(CONTRIBUTORS, {"check": "tests", "state": "passed"})],
+    ("GET", f"{_VERSION}/checks/<path:check>"): [Row(ALL)],
+    ("POST", "checks"): [Row(CONTRIBUTORS, {"model": "churn", "version": 1, "check": "tests", "state": "failed"})],
+    ("GET", f"{_VERSION}/comments"): [Row(ALL)],
+    ("POST", f"{_VERSION}/comments"): [Row(ASKERS, {"text": "x"})],
+    ("GET", f"{_PROMOTION}/comments"): [Row(ALL)],
+    ("POST", f"{_PROMOTION}/comments"): [Row(ASKERS, {"text": "x"})],
+    ("GET", "comments/<str:comment_id>"): [Row(ALL)],
+    ("PATCH", "comments/<str:comment_id>"): [Row(NOBODY, {"text": "x"})],  # only who wrote it
+    ("DELETE", "comments/<str:comment_id>"): [Row(MAINTAINERS)],  # and who wrote it
     ("GET", "uploads/<str:upload>"): [Row(NOBODY, lacking=404)],  # only who sent it
     ("PUT", "uploads/<str:upload>/files/<path:path>"): [Row(CONTRIBUTORS, b"x", nobody=403, other=201)],
     ("GET", "promotions"): [Row(ALL, **_EVERY_LIST)],
@@ -93,6 +104,9 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("POST", f"{_PROMOTION}/approve"): [Row(REVIEWERS, {"evidence": _EVIDENCE})],
     ("POST", f"{_PROMOTION}/reject"): [Row(REVIEWERS, {"reason": "no"})],
     ("POST", f"{_PROMOTION}/withdraw"): [Row(MAINTAINERS)],  # and who asked for it
+    ("POST", f"{_PROMOTION}/reopen"): [Row(ASKERS, {"reason": "again"})],
+    ("POST", f"{_PROMOTION}/reviewers"): [Row(REVIEWERS, {"reviewers": ["free-reviewer"]})],  # and who asked for it
+    ("DELETE", f"{_PROMOTION}/reviewers/<str:username>"): [Row(REVIEWERS)],  # and who asked for it
     ("POST", f"{_PROMOTION}/bypass"): [Row(ADMINISTRATOR, {"reason": "incident"})],
     ("GET", "policies"): [Row(ALL, **_EVERY_LIST)],
     ("PUT", "policies"): [
@@ -146,7 +160,10 @@ def test_every_route_has_a_row() -> None:
 
 @pytest.fixture
 def world() -> dict[str, str]:
-    """churn with version 1 in no stage, an alias, a tag, an open promotion; what the routes' parameters name."""
+    """churn with version 1 in no stage, an alias, a tag, an open promotion; what the routes' parameters name.
+
+    Version 2 has a promotion that was withdrawn.
+    """
     registrar = account("registrar", Role.CONTRIBUTOR)
     make.model(registrar)
     version = make.version(registrar)
@@ -154,6 +171,11 @@ def world() -> dict[str, str]:
     catalog.tag_model(registrar, "churn", "team", "risk")
     promotion = promotions.request(registrar, "churn", 1, "Production")
     policy = policies.write(account("owner", Role.MAINTAINER), Scope(model="churn"), "@protected", {})
+    make.version(registrar)
+    withdrawn = promotions.withdraw(registrar, promotions.request(registrar, "churn", 2, "Production").pk)
+    comment = discussion.comment(registrar, "churn", 1, "registrar said it", promotion=promotion.pk)
+    checks.report(registrar, "churn", 1, check="lint", state="passed")
+    account("free-reviewer", Role.REVIEWER)
     api_of(registrar).upload("build", "a", b"a")
     run = runs.create(registrar, experiments.create(registrar, name="trees", tags={}), tags={})
     account("newcomer", Role.VIEWER, slug="third")
@@ -165,15 +187,18 @@ def world() -> dict[str, str]:
         "<str:alias>": "champion",
         "<path:path>": "model.bin",
         "<str:upload>": "build",
+        "<str:promotion_id>/reopen": f"{withdrawn.pk}/reopen",
         "<str:promotion_id>": str(promotion.pk),
         "<str:policy_id>": str(policy.pk),
+        "<str:comment_id>": str(comment.pk),
+        "<path:check>": "lint",
         "<str:token_id>": str(Token.objects.get(user_id=registrar.user_id).pk),
         "<str:username>": "registrar",
         "<str:team>": "risk",
         "<str:grant_id>": str(Grant.objects.get(user_id=registrar.user_id).pk),
         "<str:run_id>": run.id.hex,
         "<now>": f"{timezone.now():%Y-%m-%dT%H:%M:%S.%fZ}",
-        _EVIDENCE: make.evidence(Promotion.objects.get()),
+        _EVIDENCE: make.evidence(promotion),
     }
 
 

@@ -47,6 +47,7 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
             Content_Type="application/octet-stream",
         )
         assert sent[0] == 201
+        said = call(live, "admin", "POST", f"promotions/{opened['id']}/comments", {"text": "look at this"})[2]
         known = {
             "name": [opened["model"], promoted["model"]],
             "model": [opened["model"], promoted["model"]],
@@ -54,6 +55,9 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
             "version": [1],
             "alias": ["champion"],
             "promotion_id": [opened["id"], promoted["id"]],
+            "comment_id": [said["id"]],
+            "check": ["tests"],
+            "reviewers": [["reviewer"]],
             "evidence": [opened["evidence"]],
             "uri": [f"models:/{served['model']}/1", f"models:/{served['model']}@champion"],
             "path": ["model.bin"],

@@ -12,6 +12,8 @@ from lineage.models import Manifest
 from lineage.services import manifests
 from lineage.storage import local
 from registry.models import Promotion, Version
+from registry.policy import Scope
+from registry.services import policies
 from tests import make
 from tests.web.api.conftest import Api, api_of
 
@@ -133,6 +135,9 @@ def test_a_request_repeated_with_its_key_has_one_effect_and_one_answer(ci: Api, 
         "models": {"name": "other"},
         "models/churn/versions": {"source": "s3://bucket/m"},
         "promotions": wanted,
+        "models/churn/versions/1/checks": {"check": "tests", "state": "passed"},
+        "checks": {"model": "churn", "version": 1, "check": "lint", "state": "pending"},
+        "models/churn/versions/1/comments": {"text": "hello"},
     }.items():
         first = ci("POST", path, body, Idempotency_Key=f"key-{path}")
         second = ci("POST", path, body, Idempotency_Key=f"key-{path}")
@@ -145,6 +150,71 @@ def test_a_request_repeated_with_its_key_has_one_effect_and_one_answer(ci: Api, 
     assert Promotion.objects.count() == 1
     reused = ci("POST", "models", {"name": "third"}, Idempotency_Key="key-models")
     assert (reused.status_code, reused.json()["field"]) == (422, "Idempotency-Key")
+
+
+def test_the_report_of_the_last_check_says_that_it_carried_the_promotion_out(
+    ci: Api, review: Api, maintainer: Actor, registered: None
+) -> None:
+    gate = {"gate": "required_checks", "names": ["ci/tests"]}
+    policies.write(maintainer, Scope(), "Production", {"approvals": 1, "gates": [gate]})
+    asked = ci("POST", "promotions", {"model": "churn", "version": 1, "stage": "Production"}).json()
+    where = "models/churn/versions/1/checks"
+    failed = ci("POST", where, {"check": "ci/tests", "state": "failed", "summary": "2 of 80 failed"})
+    assert (failed.status_code, failed["Location"]) == (201, failed.json()["url"])
+    assert failed.json()["promotions"][0]["missing"][1:] == [
+        "checks ci/tests passed: the check ci/tests has failed: 2 of 80 failed"
+    ]
+    shown = review("GET", f"promotions/{asked['id']}").json()
+    assert [(gate["gate"], gate["outcome"]) for gate in shown["gates"]] == [("required_checks", "fail")]
+    assert [(check["check"], check["state"]) for check in shown["checks"]] == [("ci/tests", "failed")]
+    review("POST", f"promotions/{asked['id']}/approve", {"evidence": shown["evidence"]})
+    body = {"check": "ci/tests", "state": "passed", "link": "https://ci.example/9", "values": {"auc": 0.93, "n": 80}}
+    passed = ci("POST", where, body)
+    assert [(p["id"], p["state"], p["missing"]) for p in passed.json()["promotions"]] == [(asked["id"], "promoted", [])]
+    again = ci("POST", "checks", {"model": "churn", "version": 1, **body})
+    assert (again.status_code, again["Vouch-Repeated"], again.json()) == (200, "true", passed.json())
+    assert [check["state"] for check in ci("GET", where).json()["items"]] == ["passed"]
+    history = ci("GET", f"{where}/ci%2Ftests").json()["items"]
+    assert [(report["state"], report["values"]) for report in history] == [
+        ("passed", {"auc": 0.93, "n": 80.0}),
+        ("failed", {}),
+    ]
+    version = ci("GET", "models/churn/versions/1").json()
+    assert version["checks_url"].endswith(f"/api/v1/{where}")
+    wrong = ci("POST", where, {"check": "ci/tests", "state": "passed", "values": {"auc": "high"}})
+    assert (wrong.status_code, wrong.json()["field"]) == (400, "values.auc")
+
+
+def test_comments_are_listed_changed_and_deleted(ci: Api, review: Api, admin: Api, registered: None) -> None:
+    asked = ci("POST", "promotions", {"model": "churn", "version": 1, "stage": "Production"}).json()
+    on_version, on_promotion = "models/churn/versions/1/comments", f"promotions/{asked['id']}/comments"
+    said = ci("POST", on_promotion, {"text": "ready, @reviewer @nobody"})
+    assert (said.status_code, said.json()["mentions"], said["Location"]) == (201, ["reviewer"], said.json()["url"])
+    review("POST", on_version, {"text": "thanks"})
+    assert [c["text"] for c in ci("GET", on_version).json()["items"]] == ["ready, @reviewer @nobody", "thanks"]
+    assert [c["author"] for c in ci("GET", on_promotion).json()["items"]] == ["requester"]
+    where = f"comments/{said.json()['id']}"
+    assert ci("PATCH", where, {"text": "ready"}).json()["text"] == "ready"
+    assert review("PATCH", where, {"text": "not ready"}).status_code == 403
+    assert admin("DELETE", where).status_code == 204
+    shown = ci("GET", where).json()
+    assert (shown["text"], shown["deleted_at"] is None) == ("", False)
+    assert ci("PATCH", where, {"text": "still here"}).json()["code"] == "comment-deleted"
+
+
+def test_people_are_asked_to_review_and_a_rejected_promotion_is_reopened(
+    ci: Api, review: Api, registered: None
+) -> None:
+    asked = ci("POST", "promotions", {"model": "churn", "version": 1, "stage": "Production"}).json()
+    path = f"promotions/{asked['id']}"
+    shown = ci("POST", f"{path}/reviewers", {"reviewers": ["reviewer"]}).json()
+    assert [(r["reviewer"], r["asked_by"]) for r in shown["review_requests"]] == [("reviewer", "requester")]
+    refused = ci("POST", f"{path}/reviewers", {"reviewers": ["requester"]})
+    assert (refused.status_code, refused.json()["field"]) == (400, "reviewers")
+    assert ci("DELETE", f"{path}/reviewers/reviewer").status_code == 204
+    review("POST", f"{path}/reject", {"reason": "no data card"})
+    again = ci("POST", f"{path}/reopen", {"reason": "has one now"}).json()
+    assert (again["state"], again["decided_at"], again["evidence"] == asked["evidence"]) == ("open", None, False)
 
 
 def test_an_identical_registration_gives_the_version_that_is_there(ci: Api, registered: None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from typing import Any
 
@@ -23,6 +24,12 @@ def evidence_on(response: Any) -> str:
     found = re.search(r'name="evidence" value="([0-9a-f]{64})"', response.content.decode())
     assert found
     return found[1]
+
+
+def looked_at_on(response: Any) -> str:
+    found = re.search(r'name="looked_at" value="([^"]+)"', response.content.decode())
+    assert found
+    return html.unescape(found[1])
 
 
 def state(promotion: Promotion) -> str:
@@ -55,10 +62,12 @@ def test_if_the_evidence_changed_the_page_says_what_and_nothing_is_approved(
     asked: Promotion, requester: Actor, reviewer: Actor, administrator: Actor
 ) -> None:
     client = signed_in(reviewer)
-    seen = evidence_on(client.get(asked.page))
+    page = client.get(asked.page)
+    seen = evidence_on(page)
     trained(requester, score=0.95)
     promotions.transition(administrator, "churn", 3, "Production")
-    response = client.post(asked.page, {"act": "approve", "evidence": seen, "comment": "my words"})
+    sent = {"act": "approve", "evidence": seen, "looked_at": looked_at_on(page), "comment": "my words"}
+    response = client.post(asked.page, sent)
     assert response.status_code == 409
     assert "Nothing was approved. When you opened this page, v1 held Production then, v3 holds it now." in text_of(
         response

@@ -13,7 +13,7 @@ from accounts.queries import session_actor, system_actor
 from accounts.roles import Role
 from accounts.services import people
 from registry.models import Promotion
-from registry.services import promotions
+from registry.services import discussion, promotions
 from tests import make
 from tests.web.ui.conftest import signed_in, text_of, trained
 
@@ -66,6 +66,25 @@ def test_an_approval_that_counts_takes_it_off_ones_list_and_a_stale_one_brings_i
     promotions.transition(administrator, "churn", 3, "Production")
     assert (queued(client, "mine"), queued(client, "waiting")) == (["churn"], [])
     assert "1 approval no longer counts" in text_of(client.get("/reviews"))
+
+
+def test_what_one_was_asked_for_comes_first_and_says_by_whom(
+    asked: Promotion, requester: Actor, reviewer: Actor, second_reviewer: Actor
+) -> None:
+    make.model(requester, "fraud")
+    make.version(requester, "fraud")
+    later = promotions.request(requester, "fraud", 1, "Production")
+    client = signed_in(reviewer)
+    assert queued(client, "mine") == ["churn", "fraud"]
+    discussion.request_review(requester, later.pk, ["reviewer"])
+    discussion.comment(second_reviewer, "churn", 2, "what do you think, @reviewer?", promotion=asked.pk)
+    assert queued(client, "mine") == ["fraud", "churn"]
+    page = text_of(client.get("/reviews"))
+    assert "asked of you by requester" in page
+    assert "second-reviewer mentioned you" in page
+    other = text_of(signed_in(second_reviewer).get("/reviews"))
+    assert "of you" not in other
+    assert "mentioned" not in other
 
 
 def test_a_reviewer_of_one_model_sees_that_one(asked: Promotion) -> None:
