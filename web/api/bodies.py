@@ -15,10 +15,12 @@ from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
 from registry.history import Ending, How, Interval
+from registry.earlier import Word, words
 from registry.lifecycle import Stage, State
 from registry.models import Alias, Approval, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.models.catalog import VersionStatus
 from registry.outlook import Outlook
+from registry.revalidation import standing
 
 _STAGES = [str(stage) for stage in Stage]
 _ROLES = [str(role) for role in Role]
@@ -121,6 +123,9 @@ class VersionBody(serializers.Serializer[Version]):
     run_link = serializers.CharField()
     status = serializers.ChoiceField(VersionStatus.values)
     status_message = serializers.CharField()
+    valid_until = serializers.DateTimeField(
+        allow_null=True, help_text="Until when it is vouched for in its stage; null: no end is set."
+    )
     tags = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     registered_by = serializers.CharField(source="registrar.username")
@@ -253,12 +258,25 @@ class PromotionBody(serializers.Serializer[Promotion]):
     decided_at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField()
     bypass = serializers.BooleanField(help_text="Carried out by an administrator over the policy.")
+    rollback = serializers.BooleanField(help_text="Back to an earlier version, by one person.")
+    to_review = serializers.BooleanField(
+        source="awaits_review", help_text="A bypass or a rollback that nobody has reviewed afterwards yet."
+    )
+    reviewed_by = serializers.SerializerMethodField(help_text="Who reviewed it afterwards.")
+    reviewed_at = serializers.DateTimeField(allow_null=True)
+    review_agrees = serializers.BooleanField(allow_null=True, help_text="Whether that one found it right.")
+    review_note = serializers.CharField()
+    valid_until = serializers.DateTimeField(allow_null=True, help_text="Until when the word for it holds.")
+    lapsed_at = serializers.DateTimeField(allow_null=True, help_text="When it was told that it holds no more.")
     entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision; empty while open.")
     page = serializers.SerializerMethodField(help_text="The page on which it is reviewed.")
     url = serializers.SerializerMethodField()
 
     def get_decided_by(self, row: Promotion) -> str | None:
         return row.decided_by.username if row.decided_by else None
+
+    def get_reviewed_by(self, row: Promotion) -> str | None:
+        return row.reviewed_by.username if row.reviewed_by else None
 
     def get_page(self, row: Promotion) -> str:
         return settings.VOUCH_URL + row.page
@@ -290,6 +308,14 @@ class LookedAt(serializers.Serializer[Any]):
     incumbent_manifest = serializers.CharField(allow_null=True)
 
 
+class RestoresBody(serializers.Serializer[Word]):
+    promotion = serializers.UUIDField(source="promotion.id", help_text="The one that was decided.")
+    decided_at = serializers.DateTimeField(source="promotion.decided_at")
+    decided_by = serializers.CharField(source="promotion.decided_by.username")
+    approved_by = serializers.ListField(child=serializers.CharField())
+    bypass = serializers.BooleanField(source="promotion.bypass")
+
+
 class PromotionDetail(PromotionBody):
     """A promotion with what it takes; `evidence` is what an approval must name. Its context holds the `outlook`."""
 
@@ -297,10 +323,24 @@ class PromotionDetail(PromotionBody):
     evidence = serializers.SerializerMethodField(help_text="Digest of what is decided on; null if nothing was.")
     looked_at = serializers.SerializerMethodField(help_text="What the digest covers; null when it is decided.")
     missing = serializers.SerializerMethodField(help_text="What it still lacks.")
+    restores = serializers.SerializerMethodField(
+        help_text="On whose word the version of a rollback was there; null for others."
+    )
+    revalidation_missing = serializers.SerializerMethodField(
+        help_text="What is missing until it is vouched for anew; empty where nothing runs out."
+    )
     approvals = serializers.SerializerMethodField()
 
     def get_evidence(self, row: Promotion) -> str | None:
         return self._outlook.evidence.digest if row.state == State.OPEN else row.decided_evidence or None
+
+    @extend_schema_field(RestoresBody(allow_null=True))
+    def get_restores(self, row: Promotion) -> Any:
+        word = words([row]).get(row.pk) if row.rollback else None
+        return RestoresBody(word).data if word else None
+
+    def get_revalidation_missing(self, row: Promotion) -> list[str]:
+        return list(standing(row).missing) if row.state == State.PROMOTED and row.valid_until else []
 
     @extend_schema_field(LookedAt(allow_null=True))
     def get_looked_at(self, row: Promotion) -> Any:
