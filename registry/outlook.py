@@ -120,8 +120,8 @@ def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ())
     given = _approvals(promotions)
     outside = had_part(promotions)
     givers = {approval.reviewer_id for approvals in given.values() for approval in approvals} | set(givers)
-    reviewers = _reviewers(promotions, givers)
-    teams = _teams(promotions, givers)
+    reviewers = reviewers_among(promotions, givers)
+    teams = teams_among(promotions, givers)
     found = {}
     for promotion in promotions:
         terms, incumbent = promotion.terms, incumbents.get(promotion.pk)
@@ -176,7 +176,7 @@ def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approv
     return given
 
 
-def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
+def reviewers_among(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
     """Those of the givers who may review each model now."""
     if not givers:
         return {}
@@ -188,7 +188,7 @@ def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> di
     )
 
 
-def _teams(promotions: Collection[Promotion], givers: Collection[int]) -> dict[int, set[str]]:
+def teams_among(promotions: Collection[Promotion], givers: Collection[int]) -> dict[int, set[str]]:
     """Of the teams that the policies name: those that each giver is a member of."""
     names = {team for promotion in promotions for team in (*promotion.terms.teams, *promotion.terms.excluded_teams)}
     if not names or not givers:

@@ -1,54 +1,74 @@
-"""How far a version that stays long in its stage has been vouched for anew."""
+"""How far a version that stays long where it was promoted to has been vouched for anew."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
 
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 
-from accounts.models import Team
-from accounts.queries import holders_by_model
-from accounts.roles import NEEDS, Action
 from registry.lifecycle import State
 from registry.models import Occupancy, Pointing, Promotion, Revalidation
-from registry.outlook import excluded
+from registry.outlook import reviewers_among, teams_among
+from registry.parts import had_part
+from registry.policy import Terms
 
 
 @dataclass(frozen=True)
 class Standing:
-    """Who vouched anew since the word for a promotion holds, and what that lacks for it to hold on."""
-
-    counting: tuple[Revalidation, ...]
-    missing: tuple[str, ...]  # in words
-
-
-def standing(promotion: Promotion) -> Standing:
-    """Who has vouched anew for a promotion that was carried out, and what is missing. At most five queries.
+    """Who vouched anew since the word for a promotion holds, and what is missing for it to hold on.
 
     As with approvals: persons are counted and not accounts, and only those who may approve now and had no part in it.
     """
-    terms = promotion.terms
-    given = list(_given(promotion))
-    if not given:
-        return Standing((), _missing(promotion, (), {}))
-    teams = _teams(promotion, {each.reviewer_id for each in given})
-    entitled = holders_by_model(
-        {each.reviewer_id for each in given},
-        NEEDS[Action.APPROVE_PROMOTION].roles,
-        workspace_id=promotion.model.workspace_id,
-        model_ids=[promotion.model_id],
-    )[promotion.model_id]
-    outside = excluded(promotion)
-    counting = tuple(
-        each
-        for each in given
-        if each.reviewer_id in entitled
-        and each.reviewer_id not in outside
-        and not teams.get(each.reviewer_id, set()) & set(terms.excluded_teams)
+
+    terms: Terms
+    given: tuple[Revalidation, ...]
+    reviewers: Collection[int]  # those of their givers who may review the model now
+    teams: Mapping[int, Collection[str]]  # of the teams that the terms name: those that each giver is a member of
+    excluded: Mapping[int, str]  # users who had part in it, each with the reason in words
+
+    def with_one_more(self, revalidation: Revalidation) -> Standing:
+        """The same once `revalidation` is given, by somebody for whom this was made as well (`giver`)."""
+        return replace(self, given=(*self.given, revalidation))
+
+    def excludes(self, user_id: int) -> str:
+        """In words, why this user, a giver, may not vouch anew; empty when he may."""
+        if why := self.excluded.get(user_id):
+            return why
+        barred = sorted(set(self.teams.get(user_id, ())) & set(self.terms.excluded_teams))
+        return f"the policy leaves out the team {barred[0]}, which you are in" if barred else ""
+
+    @cached_property
+    def counting(self) -> tuple[Revalidation, ...]:
+        """Those that count."""
+        return tuple(
+            each for each in self.given if each.reviewer_id in self.reviewers and not self.excludes(each.reviewer_id)
+        )
+
+    @cached_property
+    def missing(self) -> tuple[str, ...]:
+        """Who is still to come, in words; empty when it holds on."""
+        persons = {each.reviewer.responsible_id or each.reviewer_id for each in self.counting}
+        lacking = max(1, self.terms.approvals) - len(persons)
+        lacks = [f"{lacking} more reviewer{'s' if lacking > 1 else ''} to vouch for it anew"] if lacking > 0 else []
+        there = {team for each in self.counting for team in self.teams.get(each.reviewer_id, ())}
+        lacks += [f"a member of the team {team} to vouch for it anew" for team in self.terms.teams if team not in there]
+        return tuple(lacks)
+
+
+def standing(promotion: Promotion, *, giver: int | None = None) -> Standing:
+    """Who has vouched anew for a promotion that was carried out; `giver` is a user who is about to. Five queries."""
+    given = tuple(_given(promotion))
+    givers = {each.reviewer_id for each in given} | ({giver} if giver else set())
+    return Standing(
+        terms=promotion.terms,
+        given=given,
+        reviewers=reviewers_among([promotion], givers).get(promotion.model_id, set()),
+        teams=teams_among([promotion], givers),
+        excluded=had_part([promotion])[promotion.pk],
     )
-    return Standing(counting, _missing(promotion, counting, teams))
 
 
 def lapsed(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
@@ -59,33 +79,9 @@ def lapsed(promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
 
 
 def _given(promotion: Promotion) -> QuerySet[Revalidation]:
-    given = promotion.revalidations.filter(at__gt=promotion.valid_from) if promotion.valid_from else None
+    """Those given since the word holds, and not longer ago than an approval may be."""
     lifetime = promotion.terms.approval_lifetime
-    if given is None or lifetime is None:
+    if promotion.valid_from is None or lifetime is None:
         return Revalidation.objects.none()
-    return given.filter(at__gt=timezone.now() - lifetime).select_related("reviewer").order_by("at")
-
-
-def _teams(promotion: Promotion, reviewers: Collection[int]) -> dict[int, set[str]]:
-    names = {*promotion.terms.teams, *promotion.terms.excluded_teams}
-    found: dict[int, set[str]] = {}
-    if names:
-        here = Team.objects.filter(
-            workspace_id=promotion.model.workspace_id, name__in=names, members__in=list(reviewers)
-        )
-        for name, user_id in here.values_list("name", "members"):
-            found.setdefault(user_id, set()).add(name)
-    return found
-
-
-def _missing(promotion: Promotion, counting: Collection[Revalidation], teams: dict[int, set[str]]) -> tuple[str, ...]:
-    terms = promotion.terms
-    persons = {each.reviewer.responsible_id or each.reviewer_id for each in counting}
-    lacking = max(1, terms.approvals) - len(persons)
-    lacks = [f"{lacking} more reviewer{'s' if lacking > 1 else ''} to vouch for it anew"] if lacking > 0 else []
-    lacks += [
-        f"a member of the team {team} to vouch for it anew"
-        for team in terms.teams
-        if not any(team in teams.get(each.reviewer_id, ()) for each in counting)
-    ]
-    return tuple(lacks)
+    since = max(promotion.valid_from, timezone.now() - lifetime)
+    return promotion.revalidations.filter(at__gt=since).select_related("reviewer").order_by("at")

@@ -26,7 +26,6 @@ from registry.errors import (
 from registry.lifecycle import State
 from registry.models import Promotion, Revalidation, Version
 from registry.outbox import emit_promotion
-from registry.outlook import barred_team, excluded
 from registry.parts import had_part
 from registry.revalidation import standing
 from registry.services.locks import locked_promotion
@@ -71,21 +70,19 @@ def revalidate(actor: Actor, promotion_id: uuid.UUID, *, comment: str = "") -> P
     lifetime = promotion.terms.approval_lifetime
     if lifetime is None:
         raise HoldsForEver(policy=promotion.terms.name)
-    if why := excluded(promotion).get(actor.user_id):
+    before = standing(promotion, giver=actor.user_id)
+    if why := before.excludes(actor.user_id):
         raise SelfApproval(why=why)
-    if team := barred_team(promotion, actor.user_id):
-        raise SelfApproval(why=f"the policy leaves out the team {team}, which you are in")
-    before = standing(promotion)
     if any(given.reviewer_id == actor.user_id for given in before.counting):
         raise RevalidatedAlready(missing="; ".join(before.missing))
     manifest = promotion.version.manifest
     if manifest and manifest.damage:
         raise FilesDamaged(version=number, damage=manifest.damage)
     comment = text.free_text("comment", comment, limit=COMMENT_LIMIT)
-    Revalidation.objects.create(
+    given = Revalidation.objects.create(
         promotion=promotion, reviewer_id=actor.user_id, comment=comment, token_id=actor.token_id
     )
-    missing = standing(promotion).missing
+    missing = before.with_one_more(given).missing
     if not missing:
         promotion.valid_from = timezone.now()
         promotion.valid_until, promotion.lapsed_at = promotion.valid_from + lifetime, None

@@ -213,8 +213,8 @@ def _keep_word(promotion: Promotion, restored: Promotion | None) -> None:
     """The word for the version is still that of then, and holds no longer for its having been away."""
     if restored is None:
         return
-    promotion.valid_from = restored.valid_from or restored.decided_at
+    promotion.valid_from = given = restored.valid_from or restored.decided_at
     lifetime = promotion.terms.approval_lifetime
-    ends = [restored.valid_until, promotion.valid_from + lifetime if lifetime and promotion.valid_from else None]
-    promotion.valid_until = min((end for end in ends if end), default=None)
+    if lifetime and given:
+        promotion.valid_until = min(given + lifetime, restored.valid_until or given + lifetime)
     promotion.save(update_fields=["valid_from", "valid_until"])
