@@ -14,10 +14,11 @@ from django.views.decorators.http import require_http_methods
 from accounts.actor import Actor
 from core.errors import NotFound, Refusal
 from registry.errors import EvidenceChanged
+from registry.hindsight import hindsight
 from registry.lifecycle import State
 from registry.models import Promotion
 from registry.review import changed_since, review
-from registry.services import promotions
+from registry.services import afterwards, promotions
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
 
@@ -39,16 +40,28 @@ def _bypass(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Prom
     return promotions.bypass(actor, promotion_id, reason=request.POST.get("reason", ""))
 
 
+def _review_afterwards(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    agrees, note = request.POST.get("agrees") == "yes", request.POST.get("note", "")
+    return afterwards.review_afterwards(actor, promotion_id, agrees=agrees, note=note)
+
+
+def _revalidate(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return afterwards.revalidate(actor, promotion_id, comment=request.POST.get("comment", ""))
+
+
 _ACTS: dict[str, Callable[[PageRequest, Actor, uuid.UUID], Promotion]] = {
     "approve": _approve,
     "reject": _reject,
     "withdraw": _withdraw,
     "bypass": _bypass,
+    "review": _review_afterwards,
+    "revalidate": _revalidate,
 }
 
 
 class NoSuchAct(NotFound):
-    """One cannot {act!r} a promotion: approve, reject, withdraw or bypass it."""
+    """One cannot {act!r} a promotion: approve, reject, withdraw or bypass it, review it afterwards or vouch for it
+    anew."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -64,7 +77,7 @@ def promotion(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Ht
         decided = _ACTS[act](request, actor, promotion_id)
     except Refusal as refusal:
         return _page(request, actor, promotion_id, act=act, refusal=refusal)
-    messages.success(request, _told(decided))
+    messages.success(request, _told(act, decided))
     return redirect(decided.page)
 
 
@@ -79,12 +92,14 @@ def _page(
     changed = ""
     if isinstance(refusal, EvidenceChanged):
         changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""), _looked_at(request))
+    shown = review(actor, promotion_id)
     context = {
-        "review": review(actor, promotion_id),
+        "review": shown,
+        "after": hindsight(actor, shown.promotion),
         "act": act,
         "refusal": refusal,
         "changed": changed,
-        "typed": {"comment": request.POST.get("comment", ""), "reason": request.POST.get("reason", "")},
+        "typed": {field: request.POST.get(field, "") for field in ("comment", "reason", "note", "agrees")},
     }
     return show(request, "registry/promotion.html", context, status=status_of(refusal) if refusal else 200)
 
@@ -97,8 +112,12 @@ def _looked_at(request: PageRequest) -> object:
         return None
 
 
-def _told(decided: Promotion) -> str:
+def _told(act: str, decided: Promotion) -> str:
     version = f"v{decided.version.number}"
+    if act == "review":
+        return "You have reviewed it afterwards."
+    if act == "revalidate":
+        return f"You vouched for {version} anew."
     if decided.state == State.PROMOTED:
         return f"{version} is in {decided.target} now{', past its policy' if decided.bypass else ''}."
     if decided.state == State.OPEN:

@@ -86,10 +86,10 @@ def test_repeated_with_its_key_it_is_one_rollback_and_the_files_are_not_read_aga
 @pytest.mark.usefixtures("two")
 def test_what_cannot_be_is_refused_by_name_with_the_way_out(review: Api) -> None:
     for sent, status, field, code in (
-        ({"target": "Production"}, 400, "reason", "invalid"),
+        ({"target": "Production"}, 400, "reason", "wrong-field"),
         ({"target": "Production", "reason": " "}, 400, "reason", "reason-missing"),
         ({"target": "Nowhere", "reason": "x"}, 400, "target", "bad-target"),
-        ({"target": "Production", "to": "1", "reason": "x"}, 400, "to", "invalid"),
+        ({"target": "Production", "to": "1", "reason": "x"}, 400, "to", "wrong-field"),
         ({"target": "Production", "to": 9, "reason": "x"}, 404, None, "version-not-found"),
         ({"target": "Production", "to": 2, "reason": "x"}, 409, "target", "already-there"),
         ({"target": "Staging", "reason": "x"}, 409, "target", "several-at-once"),
