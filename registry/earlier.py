@@ -8,10 +8,11 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import F, Q, QuerySet
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import F, Q, QuerySet, Value
 
 from registry.lifecycle import State
-from registry.models import Approval, Model, Occupancy, Pointing, Promotion, Version
+from registry.models import Model, Occupancy, Pointing, Promotion, Version
 from registry.models.catalog import VersionStatus
 from registry.policy import ALIAS_MARK
 
@@ -59,13 +60,16 @@ def last_before(model: Model, target: str) -> Earlier | None:
 def offered(model: Model, targets: Collection[str]) -> dict[str, list[Earlier]]:
     """For each target, what one may choose to roll back to: living and ready versions, the last one first.
 
-    At most OFFERED of each. A constant number of queries: one for stages, one for aliases.
+    At most OFFERED of each, and of a stage those that held it alone. One query for stages and one for aliases.
     """
     stages = [target for target in targets if not target.startswith(ALIAS_MARK)]
     aliases = [target for target in targets if target.startswith(ALIAS_MARK)]
     rows: list[Occupancy | Pointing] = []
     for kind in (stages, aliases):
-        each: list[QuerySet[Any]] = [_may_serve(_others(model, target))[:_LOOKED_AT] for target in kind]
+        there = [_others(model, target) for target in kind]
+        if kind is stages:
+            there = [rows_of_one.filter(exclusive=True) for rows_of_one in there]
+        each: list[QuerySet[Any]] = [_may_serve(rows_of_one)[:_LOOKED_AT] for rows_of_one in there]
         if each:
             rows += each[0].union(*each[1:], all=True) if len(each) > 1 else each[0]
     rows.sort(key=lambda row: row.started_at, reverse=True)  # a union keeps no order
@@ -74,32 +78,31 @@ def offered(model: Model, targets: Collection[str]) -> dict[str, list[Earlier]]:
 
 
 def words(of: Collection[Promotion]) -> dict[uuid.UUID, Word]:
-    """On whose word each of these promotions put its version there, by their ids. Two queries.
+    """On whose word each of these promotions put its version there, by their ids. One query.
 
     A rollback stands on the word of the promotion before it that was none.
     """
+    if not of:
+        return {}
+    counted = Q(approvals__evidence=F("decided_evidence"))
     decided = Promotion.objects.filter(
         version__in={promotion.version_id for promotion in of},
         target__in={promotion.target for promotion in of},
         state=State.PROMOTED,
         rollback=False,
-    ).select_related("decided_by")
-    given: dict[tuple[uuid.UUID, str], list[Promotion]] = {}
-    for promotion in decided.order_by("-decided_at", "-pk"):
-        given.setdefault((promotion.version_id, promotion.target), []).append(promotion)
-    found: dict[uuid.UUID, Promotion] = {}
-    for promotion in of:
-        same = given.get((promotion.version_id, promotion.target), [])
-        origin = promotion if not promotion.rollback else next((p for p in same if _before(p, promotion)), None)
-        if origin:
-            found[promotion.pk] = origin
-    approvals = Approval.objects.filter(
-        promotion__in={origin.pk for origin in found.values()}, evidence=F("promotion__decided_evidence")
+    ).annotate(
+        approvers=ArrayAgg("approvals__reviewer__username", filter=counted, order_by="approvals__at", default=Value([]))
     )
-    by: dict[uuid.UUID, list[str]] = {}
-    for approval in approvals.select_related("reviewer").order_by("at"):
-        by.setdefault(approval.promotion_id, []).append(approval.reviewer.username)
-    return {pk: Word(origin, tuple(by.get(origin.pk, ()))) for pk, origin in found.items()}
+    given: dict[tuple[uuid.UUID, str], list[Word]] = {}
+    for origin in decided.select_related("decided_by").order_by("-decided_at", "-pk"):
+        given.setdefault((origin.version_id, origin.target), []).append(Word(origin, tuple(origin.approvers)))
+    found = {}
+    for promotion in of:
+        for word in given.get((promotion.version_id, promotion.target), ()):
+            if word.promotion == promotion or (promotion.rollback and _before(word.promotion, promotion)):
+                found[promotion.pk] = word
+                break
+    return found
 
 
 def _before(promotion: Promotion, other: Promotion) -> bool:

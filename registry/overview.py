@@ -108,12 +108,11 @@ class WayBack:
 def ways_back(model: Model, columns: Collection[Column]) -> dict[str, list[WayBack]]:
     """For each target that one version holds at a time, stages and protected aliases: what one may roll back to.
 
-    The last occupant first; nothing where there was none. At most six queries. The model's aliases are loaded.
+    The last occupant first; nothing where there was none. At most three queries. The model's aliases are loaded.
     """
     held = {f"{ALIAS_MARK}{alias.name}": [alias.version.number] for alias in model.aliases.all() if alias.promotion}
-    ruled = rulings(model, [str(column.stage) for column in columns])
     for column in columns:
-        if ruled[column.stage].terms.exclusive:
+        if column.stage in _SERVING and len(column.occupancies) <= 1:
             held[column.stage] = [occupancy.version.number for occupancy in column.occupancies]
     found = earlier.offered(model, list(held))
     word = earlier.words([each.promotion for ways in found.values() for each in ways if each.promotion])

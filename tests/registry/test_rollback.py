@@ -128,7 +128,7 @@ def test_whoever_had_part_in_the_version_may_roll_back_to_it(requester: Actor) -
 def test_a_policy_that_forbids_a_bypass_lets_one_roll_back_and_gates_are_not_asked(
     maintainer: Actor, reviewer: Actor
 ) -> None:
-    rules = {"approvals": 2, "bypass": False, "gates": [{"gate": "required_checks", "checks": ["ci"]}]}
+    rules = {"approvals": 2, "bypass": False, "gates": [{"gate": "required_checks", "names": ["ci"]}]}
     policies.write(maintainer, Scope(), "Production", rules)
     done = rollback.roll_back(reviewer, "churn", "Production", reason="bad")
     assert in_production() == [1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
@@ -15,6 +17,7 @@ from core.errors import Refusal
 from core.paging import paginate
 from registry import overview
 from registry.lifecycle import State
+from registry.models import Alias, Model
 from registry.queries import find_model, find_version, versions
 from registry.services import promotions, rollback
 from web.files import download
@@ -73,7 +76,7 @@ def roll_back(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
 def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refusal | None = None) -> HttpResponse:
     found = find_model(actor, name)
     page = paginate(
-        versions(actor).filter(model=found).prefetch_related(None).prefetch_related("aliases"),
+        versions(actor).filter(model=found).prefetch_related(None),
         order=("-number",),
         size=_PER_PAGE,
         token=request.GET.get("page", ""),
@@ -83,6 +86,7 @@ def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refus
     context = {
         "model": found,
         "board": board,
+        "aliases_of": _by_version(found),
         "ways_back": overview.ways_back(found, board) if actor.may(Action.ROLL_BACK, found.pk) else {},
         "refusal": refusal,
         "typed": {field: request.POST.get(field, "") for field in ("target", "to", "reason")},
@@ -94,6 +98,14 @@ def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refus
         "may_register": actor.may(Action.REGISTER_VERSION, found.pk),
     }
     return show(request, "registry/model.html", context, status=status_of(refusal) if refusal else 200)
+
+
+def _by_version(model: Model) -> dict[uuid.UUID, list[Alias]]:
+    """The aliases of a model, loaded with it, by the version that each points at."""
+    found: dict[uuid.UUID, list[Alias]] = {}
+    for alias in model.aliases.all():
+        found.setdefault(alias.version_id, []).append(alias)
+    return found
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

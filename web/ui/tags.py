@@ -156,7 +156,7 @@ def short(digest: str | None) -> SafeString | str:
 
 
 @register.filter
-def of(key: str, mapping: Mapping[str, Any]) -> Any:
+def of(key: Any, mapping: Mapping[Any, Any]) -> Any:
     """What `mapping` holds for a key; nothing when it does not have it."""
     return mapping.get(key, "")
 
