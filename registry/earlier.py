@@ -95,7 +95,7 @@ def words(of: Collection[Promotion]) -> dict[uuid.UUID, Word]:
     )
     given: dict[tuple[uuid.UUID, str], list[Word]] = {}
     for origin in decided.select_related("decided_by").order_by("-decided_at", "-pk"):
-        given.setdefault((origin.version_id, origin.target), []).append(Word(origin, tuple(origin.approvers)))
+        given.setdefault((origin.version_id, origin.target), []).append(Word(origin, tuple(origin.approvers)))  # type: ignore[attr-defined]
     found = {}
     for promotion in of:
         for word in given.get((promotion.version_id, promotion.target), ()):

@@ -194,7 +194,7 @@ def test_rolling_back_while_another_version_is_approved_leaves_one_occupant_at_e
     else:
         assert (promotion.state, held) == (State.PROMOTED, [1, 2, 3, 1])
     assert AuditEntry.objects.filter(verb="promotion.rolled_back").count() == 1
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 @pytest.mark.parametrize("round_", range(5))
