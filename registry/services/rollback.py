@@ -94,7 +94,8 @@ def roll_back_to(
     supersede(actor, model, same, why=f"{actor.username} rolled back to it")
     promotion = _opened(actor, version, ruling(model, found.target))
     restored = {"restores": str(found.promotion.pk)} if found.promotion else {}
-    carry_out(actor, promotion, outlook(promotion).evidence, rollback=True, reason=reason, more=restored)
+    look = outlook(promotion)
+    carry_out(actor, promotion, look.evidence, look.judged, rollback=True, reason=reason, more=restored)
     _keep_word(promotion, found.promotion)
     return promotion
 

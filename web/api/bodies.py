@@ -14,8 +14,8 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
-from registry.history import Ending, How, Interval
 from registry.earlier import Word, words
+from registry.history import Ending, How, Interval
 from registry.lifecycle import Stage, State
 from registry.models import Alias, Approval, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.models.catalog import VersionStatus
