@@ -9,8 +9,9 @@ from django.db.models import QuerySet, prefetch_related_objects
 
 from accounts.actor import Actor
 from core import text
+from core.canonical import digest
 from core.errors import NotFound
-from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Metric, Run
+from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Manifest, Metric, Run
 
 
 class ExperimentNotFound(NotFound):
@@ -138,3 +139,8 @@ def listing(files: Iterable[tuple[str, int]], path: str) -> list[tuple[str, int 
             head, _, rest = full[len(prefix) :].partition("/")
             entries[head] = None if rest else size
     return sorted(entries.items())
+
+
+def listed_digest(manifest: Manifest) -> str:
+    """The digest that the files of a manifest have as they are listed now: its own, unless somebody altered a row."""
+    return digest([list(file) for file in sorted(manifest.files.values_list("path", "sha256", "size"))])

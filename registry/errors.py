@@ -150,6 +150,83 @@ class AlreadyThere(Conflict):
     field = "target"
 
 
+class NothingBefore(Conflict):
+    """Nothing else was in {target} of {name!r} before: ask for the promotion of a version."""
+
+    field = "target"
+
+
+class SeveralAtOnce(Conflict):
+    """{target} of {name!r} holds several versions at once, so none takes the place of another there: ask for the
+    promotion of the one that should be there, and archive what should not."""
+
+    field = "target"
+
+
+class NeverThere(Conflict):
+    """Version {version} of {name!r} was never in {target} by a promotion of its own: ask for one{instead}."""
+
+    field = "to"
+
+
+class CannotServe(Conflict):
+    """Version {version} of {name!r} cannot be rolled back to, {why}: ask for the promotion of another
+    version{instead}."""
+
+    field = "to"
+
+
+class NothingToCompare(Conflict):
+    """The bytes of version {version} of {name!r} lie elsewhere and no digest of them was kept, so nobody can tell
+    whether they are those of then: ask for a promotion{instead}."""
+
+    field = "to"
+
+
+class BytesDiffer(Conflict):
+    """Version {version} of {name!r} is not what was put into {target} {then}: {difference}. Do not serve it: register
+    it anew from bytes that you trust and ask for a promotion{instead}."""
+
+    field = "to"
+
+
+class MovedMeanwhile(Conflict):
+    """{target} of {name!r} was changed while the files of version {version} were read again, and nothing was rolled
+    back: look at what is there now, then repeat."""
+
+    field = "target"
+
+
+class NothingToReview(Conflict):
+    """This promotion is no bypass or rollback, so it is not to be reviewed afterwards."""
+
+
+class ReviewedAlready(Conflict):
+    """{reviewer} has reviewed this promotion afterwards already."""
+
+
+class OwnDoing(Denied):
+    """You cannot review this promotion afterwards: {why}. Somebody else has to look at it."""
+
+
+class NotThereAnyMore(Conflict):
+    """Version {version} is not in {target} by this promotion, so there is nothing to vouch for anew: see the promotion
+    that moved there what is there now."""
+
+
+class HoldsForEver(Conflict):
+    """The policy {policy} sets no time after which this promotion must be vouched for anew."""
+
+
+class FilesDamaged(Conflict):
+    """The stored files of version {version} are damaged, so nobody can vouch for them anew: {damage}. Roll back, or
+    promote another version."""
+
+
+class RevalidatedAlready(Conflict):
+    """You have vouched for this promotion anew already; it still needs: {missing}."""
+
+
 class OpenAlready(Conflict):
     """The same is asked for already by the promotion {promotion}: see {page}."""
 

@@ -124,8 +124,8 @@ def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ())
     given = _approvals(promotions)
     outside = had_part(promotions)
     givers = {approval.reviewer_id for approvals in given.values() for approval in approvals} | set(givers)
-    reviewers = _reviewers(promotions, givers)
-    teams, persons_teams = _teams(promotions, givers)
+    reviewers = reviewers_among(promotions, givers)
+    teams, persons_teams = teams_among(promotions, givers)
     found = {}
     for promotion in promotions:
         terms, incumbent = promotion.terms, incumbents.get(promotion.pk)
@@ -190,7 +190,7 @@ def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approv
     return given
 
 
-def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
+def reviewers_among(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
     """Those of the givers who may review each model now."""
     if not givers:
         return {}
@@ -202,7 +202,7 @@ def _reviewers(promotions: Collection[Promotion], givers: Collection[int]) -> di
     )
 
 
-def _teams(
+def teams_among(
     promotions: Collection[Promotion], givers: Collection[int]
 ) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
     """Of the teams that the policies name, by giver: those of the very account, and those of any of its person's.

@@ -15,9 +15,10 @@ from core import text
 from lineage.models import ManifestFile
 from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
+from registry import earlier
 from registry.lifecycle import Stage, State
 from registry.models import Check, Model, Occupancy, Promotion, Version
-from registry.policy import Terms
+from registry.policy import ALIAS_MARK, Terms
 from registry.queries import checks, files_of, find_version, occupancies
 from registry.ruling import Ruling, rulings
 
@@ -93,6 +94,45 @@ def board(model: Model) -> list[Column]:
         found = sorted(held[stage], key=lambda occupancy: occupancy.started_at, reverse=True)
         columns.append(Column(stage, tuple(found[:ON_BOARD]), len(found) > ON_BOARD))
     return columns
+
+
+@dataclass(frozen=True)
+class WayBack:
+    """An earlier occupant that one may roll back to; `words` says what happens and on whose word it was there."""
+
+    number: int
+    words: str
+    promotion: Promotion  # the one that was decided then
+
+
+def ways_back(model: Model, columns: Collection[Column]) -> dict[str, list[WayBack]]:
+    """For each target that one version holds at a time, stages and protected aliases: what one may roll back to.
+
+    The last occupant first; nothing where there was none. At most three queries. The model's aliases are loaded.
+    """
+    held = {f"{ALIAS_MARK}{alias.name}": [alias.version.number] for alias in model.aliases.all() if alias.promotion}
+    for column in columns:
+        if column.stage in _SERVING and len(column.occupancies) <= 1:
+            held[column.stage] = [occupancy.version.number for occupancy in column.occupancies]
+    found = earlier.offered(model, list(held))
+    word = earlier.words([each.promotion for ways in found.values() for each in ways if each.promotion])
+    return {
+        target: [
+            WayBack(each.version.number, _way_back(target, each, held[target], origin), origin.promotion)
+            for each in ways
+            if each.version.manifest and each.promotion and (origin := word.get(each.promotion.pk))
+        ]
+        for target, ways in found.items()
+    }
+
+
+def _way_back(target: str, there: earlier.Earlier, before: Collection[int], word: earlier.Word) -> str:
+    number = there.version.number
+    if target.startswith(ALIAS_MARK):
+        happens = f"{target} points at v{number} again" + "".join(f" instead of v{other}" for other in before)
+    else:
+        happens = outcome(number, target, before).replace(f" {target}", f" {target} again", 1)
+    return f"{happens}. Its bytes are those {word.by} on {word.promotion.decided_at:%-d %B %Y}."
 
 
 def _newest_in(model: Model, stage: Stage) -> QuerySet[Occupancy]:

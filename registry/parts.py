@@ -14,6 +14,7 @@ from registry.models import Promotion, Version
 
 # In the order in which a reason is told to somebody who has several.
 _REASONS = (
+    "you carried it out",
     "you registered the version",
     "you asked for it",
     "you uploaded its files, or registered what it is a copy of",
@@ -25,39 +26,45 @@ _REASONS = (
 # An account counts as the person who answers for it, and a person as each of his accounts.
 _HAD_PART = """
 WITH asked AS (
-    SELECT p.id, p.version_id, p.requester_id, p.requester_token, v.registrar_id, v.registrar_token
+    SELECT p.id, p.version_id, p.requester_id, p.decided_by_id, p.requester_token, v.registrar_id, v.registrar_token
       FROM registry_promotion p JOIN registry_version v ON v.id = p.version_id WHERE p.id = ANY(%s)
 ), part AS (
-    SELECT id, requester_id AS user_id, 1 AS reason FROM asked
-    UNION ALL SELECT id, registrar_id, 0 FROM asked
-    UNION ALL SELECT a.id, c.user_id, 2 FROM asked a
+    SELECT id, requester_id AS user_id, 2 AS reason FROM asked
+    UNION ALL SELECT id, registrar_id, 1 FROM asked
+    UNION ALL SELECT a.id, c.user_id, 3 FROM asked a
                 JOIN registry_version_contributors c ON c.version_id = a.version_id
-    UNION ALL SELECT a.id, k.user_id, 3 FROM asked a JOIN registry_promotion_askers k ON k.promotion_id = a.id
-    UNION ALL SELECT a.id, t.created_by_id, 4 FROM asked a
+    UNION ALL SELECT a.id, k.user_id, 4 FROM asked a JOIN registry_promotion_askers k ON k.promotion_id = a.id
+    UNION ALL SELECT a.id, t.created_by_id, 5 FROM asked a
                 JOIN accounts_token t ON t.id = a.requester_token OR t.id = a.registrar_token
+    UNION ALL SELECT id, decided_by_id, 0 FROM asked WHERE %s AND decided_by_id IS NOT NULL
 ), person AS (
     SELECT DISTINCT part.id, coalesce(u.responsible_id, u.id) AS user_id
       FROM part JOIN accounts_user u ON u.id = part.user_id
 )
 SELECT id, user_id, min(reason) FROM (
     SELECT id, user_id, reason FROM part
-    UNION ALL SELECT id, user_id, 5 FROM person
-    UNION ALL SELECT person.id, u.id, 5 FROM person JOIN accounts_user u ON u.responsible_id = person.user_id
+    UNION ALL SELECT id, user_id, 6 FROM person
+    UNION ALL SELECT person.id, u.id, 6 FROM person JOIN accounts_user u ON u.responsible_id = person.user_id
 ) everybody GROUP BY id, user_id
 """
 
 
-def had_part(promotions: Collection[Promotion]) -> dict[uuid.UUID, dict[int, str]]:
-    """For each promotion, by id: the users who may not vouch for it, each with the reason in words. One query."""
+def had_part(promotions: Collection[Promotion], *, carrying_out_too: bool = False) -> dict[uuid.UUID, dict[int, str]]:
+    """For each promotion, by id: the users who may not vouch for it, each with the reason in words. One query.
+
+    With `carrying_out_too` also whoever carried it out, who may not review it afterwards.
+    """
     found: dict[uuid.UUID, dict[int, str]] = {promotion.pk: {} for promotion in promotions}
     with connection.cursor() as cursor:
-        cursor.execute(_HAD_PART, [list(found)])
+        cursor.execute(_HAD_PART, [list(found), carrying_out_too])
         for promotion_id, user_id, reason in cursor.fetchall():
             found[promotion_id][user_id] = _REASONS[reason]
     return found
 
 
-def without_part_of(user_id: int, promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
+def without_part_of(
+    user_id: int, promotions: QuerySet[Promotion], *, carrying_out_too: bool = False
+) -> QuerySet[Promotion]:
     """Those of `promotions` in which the user had no part: the same rule, for a list that is paged."""
     answering = User.objects.filter(pk=user_id, responsible__isnull=False).values("responsible")
     persons = User.objects.annotate(person=Coalesce("responsible_id", "pk"))
@@ -68,4 +75,6 @@ def without_part_of(user_id: int, promotions: QuerySet[Promotion]) -> QuerySet[P
         Q(pk=OuterRef("requester_token")) | Q(pk=OuterRef("version__registrar_token")), created_by__in=circle
     )
     free = promotions.exclude(requester__in=circle).exclude(version__registrar__in=circle)
+    if carrying_out_too:
+        free = free.exclude(decided_by__in=circle)
     return free.exclude(Exists(contributed)).exclude(Exists(asked)).exclude(Exists(made))

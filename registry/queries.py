@@ -41,7 +41,7 @@ from registry.references import version_number
 
 def models(actor: Actor) -> QuerySet[Model]:
     """Models that the actor can see, each with its creator, tags and aliases. Three queries."""
-    aliases = Alias.objects.select_related("version").order_by("name")
+    aliases = Alias.objects.select_related("version", "promotion").order_by("name")
     rows = Model.objects.visible_to(actor).select_related("created_by")
     return rows.prefetch_related("tags", Prefetch("aliases", aliases))
 
@@ -59,6 +59,7 @@ def versions(actor: Actor) -> QuerySet[Version]:
     return (
         Version.objects.visible_to(actor)
         .with_stage()
+        .with_word()
         .select_related("model", "manifest", "registrar")
         .prefetch_related("tags", "aliases")
     )
@@ -85,7 +86,9 @@ def version_at_alias(actor: Actor, name: object, alias: str) -> Version:
 
 def promotions(actor: Actor) -> QuerySet[Promotion]:
     """Promotions that the actor can see, with what a list shows of each."""
-    return Promotion.objects.visible_to(actor).select_related("model", "version", "requester", "decided_by")
+    return Promotion.objects.visible_to(actor).select_related(
+        "model", "version", "requester", "decided_by", "reviewed_by"
+    )
 
 
 def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:

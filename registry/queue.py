@@ -29,15 +29,17 @@ class Lane(StrEnum):
 
     MINE = "mine"
     WAITING = "waiting"
+    AFTERWARDS = "afterwards"
     DECIDED = "decided"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many promotions are open, up to COUNTED + 1 of each."""
+    """How many promotions are open, or to be looked at afterwards, up to COUNTED + 1 of each."""
 
     mine: int
     waiting: int
+    afterwards: int
 
 
 @dataclass(frozen=True)
@@ -62,13 +64,16 @@ class Queue:
         if which == Lane.DECIDED:
             # What went through without anybody's approval being asked is history, not review.
             return seen.exclude(state=State.OPEN).filter(policy__approvals__gt=0)
+        if which == Lane.AFTERWARDS:
+            return self._to_look_at(seen)
         mine = self._to_decide().values("pk")
         return seen.open().filter(pk__in=mine) if which == Lane.MINE else seen.open().exclude(pk__in=mine)
 
     def counts(self) -> Counts:
-        """How many wait for the actor and for others."""
+        """How many wait for the actor, for others, and for the actor to look at afterwards."""
         others = Promotion.objects.visible_to(self.actor).open().exclude(pk__in=self._to_decide().values("pk"))
-        return Counts(mine=self.count_to_decide(), waiting=_count(others))
+        afterwards = self._to_look_at(Promotion.objects.visible_to(self.actor))
+        return Counts(mine=self.count_to_decide(), waiting=_count(others), afterwards=_count(afterwards))
 
     def count_to_decide(self) -> int:
         """How many wait for the actor, up to COUNTED + 1."""
@@ -112,14 +117,20 @@ class Queue:
 
     def _to_decide(self) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""
-        open_now = Promotion.objects.visible_to(self.actor).open()
-        if not self.actor.may(Action.APPROVE_PROMOTION):
-            reviewed = [pk for pk in self.actor.model_roles if self.actor.may(Action.APPROVE_PROMOTION, pk)]
-            if not reviewed:
-                return open_now.none()
-            open_now = open_now.filter(model__in=reviewed)
+        open_now = self._where_he_may(Action.APPROVE_PROMOTION, Promotion.objects.visible_to(self.actor).open())
         free = without_part_of(self.actor.user_id, open_now)
         return free.exclude(pk__in=self._vouched_for)
+
+    def _to_look_at(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
+        """Bypasses and rollbacks that nobody has reviewed afterwards and the actor may."""
+        owed = self._where_he_may(Action.REVIEW_AFTERWARDS, seen.filter(to_review=True, reviewed_at__isnull=True))
+        return without_part_of(self.actor.user_id, owed, carrying_out_too=True)
+
+    def _where_he_may(self, action: Action, promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
+        if self.actor.may(action):
+            return promotions
+        allowed = [pk for pk in self.actor.model_roles if self.actor.may(action, pk)]
+        return promotions.filter(model__in=allowed) if allowed else promotions.none()
 
     @cached_property
     def _vouched_for(self) -> list[uuid.UUID]:
@@ -149,7 +160,9 @@ class Queue:
 
 
 def order(which: Lane) -> tuple[str, str]:
-    """Open ones oldest first, since they wait; decided ones newest first."""
+    """Those that wait oldest first; decided ones newest first."""
+    if which == Lane.AFTERWARDS:
+        return ("decided_at", "id")
     return ("-decided_at", "-id") if which == Lane.DECIDED else ("requested_at", "id")
 
 

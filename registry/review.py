@@ -206,11 +206,17 @@ _IN_THE_LOG = {
 
 
 def _timeline(promotion: Promotion, approvals: Collection[Approval]) -> tuple[Moment, ...]:
-    moments = [Moment(promotion.requested_at, promotion.requester.username, "asked for it", promotion.comment)]
+    asked = Moment(promotion.requested_at, promotion.requester.username, "asked for it", promotion.comment)
+    moments = [] if promotion.rollback else [asked]
     moments += [Moment(a.at, a.reviewer.username, "approved", a.comment) for a in approvals]
     if promotion.decided_at and promotion.decided_by:
-        what = "bypassed the policy" if promotion.bypass else _DECISIONS[State(promotion.state)]
+        what = _DECISIONS[State(promotion.state)]
+        if promotion.bypass or promotion.rollback:
+            what = "bypassed the policy" if promotion.bypass else "rolled back to it"
         moments.append(Moment(promotion.decided_at, promotion.decided_by.username, what, promotion.reason))
+    if promotion.reviewed_at and promotion.reviewed_by:
+        what = "agreed afterwards" if promotion.review_agrees else "did not agree afterwards"
+        moments.append(Moment(promotion.reviewed_at, promotion.reviewed_by.username, what, promotion.review_note))
     if promotion.round > 1:
         moments = sorted([*moments, *_earlier_rounds(promotion)], key=lambda moment: moment.at)
     return tuple(moments)

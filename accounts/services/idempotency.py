@@ -24,6 +24,12 @@ class KeyUsedForAnother(Conflict):
     field = "Idempotency-Key"
 
 
+class AnswerForgotten(Conflict):
+    """The answer for this Idempotency-Key was forgotten just now: look at what became of it, then use a new key."""
+
+    field = "Idempotency-Key"
+
+
 @transaction.atomic
 def once(actor: Actor, key: str, request: Any, act: Callable[[], tuple[int, Any]]) -> tuple[int, Any, bool]:
     """Run `act` in this transaction and remember its (status, JSON body); or give the remembered one.
@@ -43,6 +49,13 @@ def once(actor: Actor, key: str, request: Any, act: Callable[[], tuple[int, Any]
     row.status, row.body = act()
     row.save(update_fields=["status", "body"])
     return row.status, row.body, False
+
+
+def answered(actor: Actor, key: str) -> bool:
+    """Whether an answer is remembered for this key, so that `once` will not act."""
+    text.key("Idempotency-Key", key, limit=255)
+    mine = RememberedAnswer.objects.filter(user_id=actor.user_id, workspace_id=actor.workspace_id, key=key)
+    return mine.filter(status__gt=0).exists()
 
 
 def prune() -> int:

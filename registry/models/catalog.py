@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import ClassVar, Self
 
 from django.db import models
@@ -103,6 +104,13 @@ class VersionQuerySet(models.QuerySet["Version"]):
             )
         )
 
+    def with_word(self) -> Self:
+        """Adds `valid_until`, until when the word holds that moved each into its stage; None for ever or unasked."""
+        own = Occupancy.objects.filter(
+            version=models.OuterRef("pk"), ended_at__isnull=True, promotion__version=models.OuterRef("pk")
+        )
+        return self.annotate(valid_until=models.Subquery(own.values("promotion__valid_until")[:1]))
+
 
 class Version(models.Model):
     """One version of a model: 1, 2, 3 …, never reused."""
@@ -132,6 +140,7 @@ class Version(models.Model):
     deleted_at = models.DateTimeField(null=True, blank=True)
     revision = models.BigIntegerField(default=1)
     stage: str  # the one that it holds now, where the query was made `with_stage()`
+    valid_until: datetime.datetime | None  # until when the word for that holds, where it was made `with_word()`
 
     objects: ClassVar[VersionQuerySet] = VersionQuerySet.as_manager()  # type: ignore[assignment]
 

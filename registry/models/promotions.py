@@ -6,6 +6,7 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import User
@@ -138,6 +139,16 @@ class Promotion(models.Model):
         """Whether the version is still where this promotion moved it. One query."""
         held = self.pointings if self.alias else self.occupancies.filter(stage=self.target)
         return held.filter(version=self.version_id, ended_at__isnull=True).exists()
+
+    @property
+    def awaits_review(self) -> bool:
+        """Whether it is a bypass or a rollback that nobody has looked at afterwards yet."""
+        return self.to_review and self.reviewed_at is None
+
+    @property
+    def has_lapsed(self) -> bool:
+        """Whether the word for it does not hold any more, be its version still there or not."""
+        return self.valid_until is not None and self.valid_until <= timezone.now()
 
     @property
     def page(self) -> str:

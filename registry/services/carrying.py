@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from django.db import IntegrityError
@@ -125,10 +125,11 @@ def carry_out(
     rollback: bool = False,
     reason: str = "",
     told: Sequence[Event] = (),
+    more: Mapping[str, str] | None = None,
 ) -> Promotion:
     """Do what an open promotion asks for, whose model is locked, and tell of it after the events that led here.
 
-    `judged` are its gates as they are, which the entry of the decision keeps.
+    `judged` are its gates as they are, which the entry of the decision keeps, and `more` what it tells besides.
     """
     promotion.state = after(State(promotion.state), Act.CARRY_OUT)
     promotion.bypass, promotion.rollback, promotion.reason = bypass, rollback, reason
@@ -157,6 +158,7 @@ def carry_out(
             }
             for each in judged
         ],
+        **(more or {}),
     )
     promotion.entry_hash = emit_all(actor, promotion.model, [*told, decided, *moved.events])[len(told)].hash
     promotion.save()

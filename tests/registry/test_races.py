@@ -23,7 +23,7 @@ from registry.policy import Scope
 from registry.queries import find_version
 from registry.references import parse
 from registry.resolving import resolve
-from registry.services import catalog, checks, policies, promotions
+from registry.services import catalog, checks, policies, promotions, rollback
 from registry.services.catalog import Origin
 from tests import make
 
@@ -168,6 +168,34 @@ def test_approve_and_reject_at_once_give_one_verdict(requester: Actor, reviewer:
     promotion.refresh_from_db()
     in_production = Occupancy.objects.filter(stage=Stage.PRODUCTION).exists()
     assert in_production == (promotion.state == State.PROMOTED)
+
+
+@pytest.mark.parametrize("round_", range(3))
+def test_rolling_back_while_another_version_is_approved_leaves_one_occupant_at_every_read(
+    requester: Actor, reviewer: Actor, second_reviewer: Actor, round_: int
+) -> None:
+    make.model(requester)
+    for _ in range(2):
+        make.in_production(requester, reviewer, make.version(requester))
+    make.version(requester)
+    promotion = promotions.request(requester, "churn", 3, "Production")
+    seen = make.evidence(promotion)
+    with resolving(requester) as reads:
+        results = at_once(
+            lambda: rollback.roll_back(reviewer, "churn", "Production", to=1, reason="bad"),
+            lambda: promotions.approve(second_reviewer, promotion.pk, evidence=seen),
+        )
+    assert set(reads) == {"one"}
+    back, approved = results
+    assert isinstance(back, Promotion)
+    promotion.refresh_from_db()
+    held = [o.number for o in Occupancy.objects.filter(stage=Stage.PRODUCTION).order_by("started_at", "pk")]
+    if isinstance(approved, errors.EvidenceChanged):  # the rollback came first, and v3 was to replace v2
+        assert (promotion.state, held) == (State.OPEN, [1, 2, 1])
+    else:
+        assert (promotion.state, held) == (State.PROMOTED, [1, 2, 3, 1])
+    assert AuditEntry.objects.filter(verb="promotion.rolled_back").count() == 1
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 @pytest.mark.parametrize("round_", range(5))

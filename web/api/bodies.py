@@ -14,6 +14,7 @@ from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind
 from accounts.roles import Role, Scope
 from lineage.inspection import Contents
 from lineage.models import FolderFile, Run
+from registry.earlier import Word, words
 from registry.gates import CheckState, Outcome
 from registry.history import Ending, How, Interval
 from registry.lifecycle import Stage, State
@@ -34,6 +35,7 @@ from registry.models import (
 )
 from registry.models.catalog import VersionStatus
 from registry.outlook import Outlook
+from registry.revalidation import standing
 from registry.ruling import Ruling
 
 _STAGES = [str(stage) for stage in Stage]
@@ -138,6 +140,9 @@ class VersionBody(serializers.Serializer[Version]):
     run_link = serializers.CharField()
     status = serializers.ChoiceField(VersionStatus.values)
     status_message = serializers.CharField()
+    valid_until = serializers.DateTimeField(
+        allow_null=True, help_text="Until when it is vouched for in its stage; null: no end is set."
+    )
     tags = serializers.SerializerMethodField()
     aliases = serializers.SerializerMethodField()
     registered_by = serializers.CharField(source="registrar.username")
@@ -278,12 +283,25 @@ class PromotionBody(serializers.Serializer[Promotion]):
     decided_at = serializers.DateTimeField(allow_null=True)
     reason = serializers.CharField()
     bypass = serializers.BooleanField(help_text="Carried out by an administrator over the policy.")
+    rollback = serializers.BooleanField(help_text="Back to an earlier version, by one person.")
+    to_review = serializers.BooleanField(
+        source="awaits_review", help_text="A bypass or a rollback that nobody has reviewed afterwards yet."
+    )
+    reviewed_by = serializers.SerializerMethodField(help_text="Who reviewed it afterwards.")
+    reviewed_at = serializers.DateTimeField(allow_null=True)
+    review_agrees = serializers.BooleanField(allow_null=True, help_text="Whether that one found it right.")
+    review_note = serializers.CharField()
+    valid_until = serializers.DateTimeField(allow_null=True, help_text="Until when the word for it holds.")
+    lapsed_at = serializers.DateTimeField(allow_null=True, help_text="When it was told that it holds no more.")
     entry_hash = serializers.CharField(help_text="Hash of the audit entry of the decision; empty while open.")
     page = serializers.SerializerMethodField(help_text="The page on which it is reviewed.")
     url = serializers.SerializerMethodField()
 
     def get_decided_by(self, row: Promotion) -> str | None:
         return row.decided_by.username if row.decided_by else None
+
+    def get_reviewed_by(self, row: Promotion) -> str | None:
+        return row.reviewed_by.username if row.reviewed_by else None
 
     def get_page(self, row: Promotion) -> str:
         return settings.VOUCH_URL + row.page
@@ -368,10 +386,6 @@ class RulingBody(serializers.Serializer[Ruling]):
 
 class Rulings(serializers.Serializer[Any]):
     items = RulingBody(many=True)
-
-
-class GateBody(serializers.Serializer[Any]):
-    """A gate and what it says now."""
 
 
 class CheckBody(serializers.Serializer[Check]):
@@ -465,14 +479,6 @@ class ReviewRequestBody(serializers.Serializer[ReviewRequest]):
     at = serializers.DateTimeField()
 
 
-class TermsBody(serializers.Serializer[Any]):
-    name = serializers.CharField()
-    approvals = serializers.IntegerField()
-    exclusive = serializers.BooleanField()
-    bypass = serializers.BooleanField()
-    lifetime_days = serializers.IntegerField()
-
-
 class ApprovalBody(serializers.Serializer[Any]):
     reviewer = serializers.CharField(source="reviewer.username")
     at = serializers.DateTimeField()
@@ -491,6 +497,14 @@ class LookedAt(serializers.Serializer[Any]):
     round = serializers.IntegerField(required=False, help_text="How often it was reopened, and one.")
 
 
+class RestoresBody(serializers.Serializer[Word]):
+    promotion = serializers.UUIDField(source="promotion.id", help_text="The one that was decided.")
+    decided_at = serializers.DateTimeField(source="promotion.decided_at")
+    decided_by = serializers.CharField(source="promotion.decided_by.username")
+    approved_by = serializers.ListField(child=serializers.CharField())
+    bypass = serializers.BooleanField(source="promotion.bypass")
+
+
 class PromotionDetail(PromotionBody):
     """A promotion with what it takes; `evidence` is what an approval must name.
 
@@ -504,7 +518,12 @@ class PromotionDetail(PromotionBody):
     looked_at = serializers.SerializerMethodField(help_text="What the digest covers; null when it is decided.")
     decided_on = serializers.SerializerMethodField(help_text="What it covered then; null while open, or not known.")
     missing = serializers.SerializerMethodField(help_text="What it still lacks.")
-    gates = serializers.SerializerMethodField(help_text="What the gates say now; empty when it is decided.")
+    restores = serializers.SerializerMethodField(
+        help_text="On whose word the version of a rollback was there; null for others."
+    )
+    revalidation_missing = serializers.SerializerMethodField(
+        help_text="What is missing until it is vouched for anew; empty where nothing runs out."
+    )
     approvals = serializers.SerializerMethodField()
     gates = serializers.SerializerMethodField(help_text="What each gate says now; empty when it is decided.")
     checks = serializers.SerializerMethodField(help_text="The newest report of each check on the version.")
@@ -520,6 +539,14 @@ class PromotionDetail(PromotionBody):
 
     def get_evidence(self, row: Promotion) -> str | None:
         return self._outlook.evidence.digest if row.state == State.OPEN else row.decided_evidence or None
+
+    @extend_schema_field(RestoresBody(allow_null=True))
+    def get_restores(self, row: Promotion) -> Any:
+        word = words([row]).get(row.pk) if row.rollback else None
+        return RestoresBody(word).data if word else None
+
+    def get_revalidation_missing(self, row: Promotion) -> list[str]:
+        return list(standing(row).missing) if row.state == State.PROMOTED and row.valid_until else []
 
     @extend_schema_field(LookedAt(allow_null=True))
     def get_looked_at(self, row: Promotion) -> Any:
@@ -548,10 +575,6 @@ class PromotionDetail(PromotionBody):
             }
             for approval in given
         ]
-
-    @extend_schema_field(GateBody(many=True))
-    def get_gates(self, row: Promotion) -> Any:
-        return GateBody(self._outlook.judged if row.state == State.OPEN else (), many=True).data
 
     @extend_schema_field(CheckBody(many=True))
     def get_checks(self, row: Promotion) -> Any:

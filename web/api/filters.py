@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 
 from registry.lifecycle import Stage, State
 from registry.models import Model, Policy, Promotion, Version
 from registry.models.catalog import VersionStatus
+from registry.revalidation import lapsed
 
 _STAGES = [(str(stage), str(stage)) for stage in Stage]
+_YES_OR_NO = [("true", "true"), ("false", "false")]
 _STATES = [(str(state), str(state)) for state in State]
 
 
@@ -43,10 +45,28 @@ class PromotionFilters(FilterSet):  # type: ignore[misc]  # django-filter has no
     stage = ChoiceFilter("target", choices=_STAGES, help_text="The stage asked for.")
     model = CharFilter("model__name", max_length=255, help_text="The name of the model.")
     requester = CharFilter("requester__username", max_length=150, help_text="Who asked.")
+    bypass = ChoiceFilter(method="are", choices=_YES_OR_NO, help_text="Carried out past its policy.")
+    rollback = ChoiceFilter(method="are", choices=_YES_OR_NO, help_text="Back to an earlier version.")
+    to_review = ChoiceFilter(
+        method="await_review", choices=_YES_OR_NO, help_text="A bypass or a rollback that nobody has reviewed yet."
+    )
+    lapsed = ChoiceFilter(
+        method="have_lapsed", choices=_YES_OR_NO, help_text="Still in place, and the word for it holds no more."
+    )
 
     class Meta:
         model = Promotion
         fields: list[str] = []
+
+    def are(self, rows: QuerySet[Promotion], name: str, value: str) -> QuerySet[Promotion]:
+        return rows.filter(**{name: value == "true"})
+
+    def await_review(self, rows: QuerySet[Promotion], name: str, value: str) -> QuerySet[Promotion]:
+        awaiting = Q(to_review=True, reviewed_at__isnull=True)
+        return rows.filter(awaiting if value == "true" else ~awaiting)
+
+    def have_lapsed(self, rows: QuerySet[Promotion], name: str, value: str) -> QuerySet[Promotion]:
+        return lapsed(rows) if value == "true" else rows.exclude(pk__in=lapsed(rows).values("pk"))
 
 
 class PolicyFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types

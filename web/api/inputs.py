@@ -248,6 +248,26 @@ class Reviewers(Input):
     reviewers = serializers.ListField(child=Text(max_length=150, pattern=_USERNAME), min_length=1, max_length=20)
 
 
+class Rollback(Input):
+    target = Target(help_text="The stage, or '@' and the alias.")
+    to = Whole(
+        min_value=1,
+        max_value=2**31 - 1,
+        required=False,
+        help_text="The version that is to be there again; what was there last when left out.",
+    )
+    reason = Text(max_length=10_000, lines=True)
+
+
+class ReviewAfterwards(Input):
+    agrees = YesOrNo(help_text="Whether it was right.")
+    note = Text(max_length=10_000, lines=True, required=False, help_text="Needed by who does not agree.")
+
+
+class Revalidate(Input):
+    comment = Text(max_length=10_000, lines=True, required=False)
+
+
 class NewToken(Input):
     name = Text(max_length=100)
     scopes = serializers.ListField(child=serializers.ChoiceField([str(scope) for scope in Scope]), min_length=1)

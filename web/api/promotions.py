@@ -9,12 +9,13 @@ from typing import Any
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from accounts.services.idempotency import AnswerForgotten
 from registry import queries
 from registry.errors import PromotionNotFound
 from registry.lifecycle import State
 from registry.models import Promotion
 from registry.outlook import outlook
-from registry.services import discussion, promotions
+from registry.services import afterwards, discussion, promotions, rollback
 from web.api import inputs, waiting
 from web.api.authentication import TokenAuthentication
 from web.api.bodies import PromotionBody, PromotionDetail
@@ -192,6 +193,62 @@ class Bypass(_Decision):
     def post(self, request: Request, promotion_id: str) -> Response:
         given = self.accepted(inputs.Reason)
         return self.decided(promotion_id, lambda wanted: promotions.bypass(self.actor, wanted, **given))
+
+
+class ReviewAfterwards(_Decision):
+    @operation(
+        "Review a bypass or a rollback afterwards",
+        tag=TAG,
+        description="Once, by somebody who had no part in it. Nothing moves by it; who does not agree says why.",
+        takes=inputs.ReviewAfterwards,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.ReviewAfterwards)
+        return self.decided(promotion_id, lambda wanted: afterwards.review_afterwards(self.actor, wanted, **given))
+
+
+class Revalidate(_Decision):
+    @operation(
+        "Vouch anew for a version that stays where it was promoted to",
+        tag=TAG,
+        description="Where its policy sets a time for which approvals hold. `valid_until` moves on once as many did as "
+        "the policy asks for; until then `revalidation_missing` tells who is still to come.",
+        takes=inputs.Revalidate,
+        answers={200: PromotionDetail},
+        fails=[409],
+    )
+    def post(self, request: Request, promotion_id: str) -> Response:
+        given = self.accepted(inputs.Revalidate)
+        return self.decided(promotion_id, lambda wanted: afterwards.revalidate(self.actor, wanted, **given))
+
+
+class Rollback(Resource):
+    @operation(
+        "Roll back a stage or an alias",
+        tag=TAG,
+        description="To the version that was there before, or to `to`: one person, at once, if its bytes are still "
+        "those that were put there then; all of them are read again first. The answer is the promotion that did it; "
+        "`restores` tells on whose word the version was there. It is to be reviewed afterwards.",
+        takes=inputs.Rollback,
+        answers={201: PromotionDetail},
+        parameters=[IDEMPOTENCY_KEY, told("Location", "The promotion.", 201)],
+        fails=[409, 422],
+    )
+    def post(self, request: Request, name: str) -> Response:
+        given = self.accepted(inputs.Rollback)
+        target, to = given["target"], given.get("to")
+        # The files are read again before the transaction that an Idempotency-Key opens, and not to repeat an answer.
+        seen = None if self.remembered() else rollback.reread(self.actor, name, target, to=to)
+
+        def roll_back() -> tuple[int, Any]:
+            if seen is None:
+                raise AnswerForgotten
+            done = rollback.roll_back_to(self.actor, name, target, seen, reason=given["reason"], to=to)
+            return 201, _body(queries.find_promotion(self.actor, done.pk))
+
+        return self.once(roll_back)
 
 
 def _id(value: str) -> uuid.UUID:

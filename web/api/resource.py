@@ -91,6 +91,11 @@ class Resource(APIView):
             response["Idempotency-Replayed"] = "true"
         return response
 
+    def remembered(self) -> bool:
+        """Whether `once` is going to give an answer that it remembers."""
+        key = self.request.headers.get(_PROMISED)
+        return key is not None and idempotency.answered(self.actor, key)
+
     @staticmethod
     def _made(status: int, body: Any) -> Response:
         return Response(body, status, headers={"Location": body["url"]})

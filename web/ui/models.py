@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.actor import Actor
 from accounts.queries import recent_entries
@@ -15,9 +17,10 @@ from core.errors import Refusal
 from core.paging import paginate
 from registry import overview
 from registry.lifecycle import State
+from registry.models import Alias, Model
 from registry.queries import find_model, find_version, versions
 from registry.ruling import rulings
-from registry.services import promotions
+from registry.services import promotions, rollback
 from web.files import download
 from web.ui import snippets
 from web.ui.desk import PageRequest, show, signed_in
@@ -53,17 +56,41 @@ def models(request: PageRequest, actor: Actor) -> HttpResponse:
 @signed_in
 def model(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
     """One model: what is in which stage, its versions, what happened lately."""
+    return _model_page(request, actor, name)
+
+
+@require_POST
+@signed_in
+def roll_back(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
+    """Put an earlier version into a stage, or under an alias, again."""
+    target, to = request.POST.get("target", ""), request.POST.get("to") or None
+    try:
+        done = rollback.roll_back(actor, name, target, to=to, reason=request.POST.get("reason", ""))
+    except Refusal as refusal:
+        return _model_page(request, actor, name, refusal=refusal)
+    messages.success(
+        request, f"v{done.version.number} is in {done.target} again. Somebody else looks at it afterwards."
+    )
+    return redirect(done.page)
+
+
+def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refusal | None = None) -> HttpResponse:
     found = find_model(actor, name)
     page = paginate(
-        versions(actor).filter(model=found).prefetch_related(None).prefetch_related("aliases"),
+        versions(actor).filter(model=found).prefetch_related(None),
         order=("-number",),
         size=_PER_PAGE,
         token=request.GET.get("page", ""),
         query=["versions", str(found.pk)],
     )
+    board = overview.board(found)
     context = {
         "model": found,
-        "board": overview.board(found),
+        "board": board,
+        "aliases_of": _by_version(found),
+        "ways_back": overview.ways_back(found, board) if actor.may(Action.ROLL_BACK, found.pk) else {},
+        "refusal": refusal,
+        "typed": {field: request.POST.get(field, "") for field in ("target", "to", "reason")},
         "page": page,
         "open_promotions": overview.open_promotions(found),
         "rulings": [now for now in rulings(found).values() if now.policy or not now.free],
@@ -72,7 +99,15 @@ def model(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
         "snippets": snippets.first_version(found.name),
         "may_register": actor.may(Action.REGISTER_VERSION, found.pk),
     }
-    return show(request, "registry/model.html", context)
+    return show(request, "registry/model.html", context, status=status_of(refusal) if refusal else 200)
+
+
+def _by_version(model: Model) -> dict[uuid.UUID, list[Alias]]:
+    """The aliases of a model, loaded with it, by the version that each points at."""
+    found: dict[uuid.UUID, list[Alias]] = {}
+    for alias in model.aliases.all():
+        found.setdefault(alias.version_id, []).append(alias)
+    return found
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -16,16 +16,17 @@ from accounts.actor import Actor
 from core.errors import NotFound, Refusal
 from registry.discussion import discussion
 from registry.errors import EvidenceChanged
+from registry.hindsight import hindsight
 from registry.lifecycle import State
 from registry.models import Promotion
 from registry.review import changed_since, review
-from registry.services import promotions
+from registry.services import afterwards, promotions
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.discussion import ACTS
 from web.ui.errors import status_of
 
 # What people write into the forms, to be shown again when it is refused.
-_TYPED = ("comment", "reason", "text", "comment_id", "reviewers")
+_TYPED = ("comment", "reason", "text", "comment_id", "reviewers", "note", "agrees")
 
 
 def _approve(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
@@ -49,17 +50,29 @@ def _reopen(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Prom
     return promotions.reopen(actor, promotion_id, reason=request.POST.get("reason", ""))
 
 
+def _review_afterwards(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    agrees, note = request.POST.get("agrees") == "yes", request.POST.get("note", "")
+    return afterwards.review_afterwards(actor, promotion_id, agrees=agrees, note=note)
+
+
+def _revalidate(request: PageRequest, actor: Actor, promotion_id: uuid.UUID) -> Promotion:
+    return afterwards.revalidate(actor, promotion_id, comment=request.POST.get("comment", ""))
+
+
 _ACTS: dict[str, Callable[[PageRequest, Actor, uuid.UUID], Promotion]] = {
     "approve": _approve,
     "reject": _reject,
     "withdraw": _withdraw,
     "bypass": _bypass,
     "reopen": _reopen,
+    "review": _review_afterwards,
+    "revalidate": _revalidate,
 }
 
 
 class NoSuchAct(NotFound):
-    """One cannot {act!r} a promotion: approve, reject, withdraw, bypass or reopen it, or comment on it."""
+    """One cannot {act!r} a promotion: approve, reject, withdraw, bypass or reopen it, comment on it, review it
+    afterwards or vouch for it anew."""
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -101,6 +114,7 @@ def _page(
     talk = discussion(actor, shown.promotion, token=request.GET.get("page", ""))
     context = {
         "review": shown,
+        "after": hindsight(actor, shown.promotion),
         "talk": talk,
         "page": talk.page,
         "act": act,
@@ -121,6 +135,10 @@ def _looked_at(request: PageRequest) -> object:
 
 def _told(decided: Promotion, act: str) -> str:
     version = f"v{decided.version.number}"
+    if act == "review":
+        return "You have reviewed it afterwards."
+    if act == "revalidate":
+        return f"You vouched for {version} anew."
     if decided.state == State.PROMOTED:
         return f"{version} is in {decided.target} now{', past its policy' if decided.bypass else ''}."
     if act == "reopen":

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import datetime
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from django import template
 from django.contrib.humanize.templatetags.humanize import intcomma
@@ -154,6 +156,12 @@ def short(digest: str | None) -> SafeString | str:
     if not digest:
         return "–"
     return format_html('<code class="digest" title="{}">{}</code>', digest, digest[:12])
+
+
+@register.filter
+def of(key: Any, mapping: Mapping[Any, Any]) -> Any:
+    """What `mapping` holds for a key; nothing when it does not have it."""
+    return mapping.get(key, "")
 
 
 @register.filter

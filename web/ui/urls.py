@@ -38,6 +38,7 @@ urlpatterns = [
     path("models/<model:name>", models.model, name="model"),
     path("models/<model:name>/history", history.history, name="history"),
     path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
+    path("models/<model:name>/rollback", models.roll_back, name="roll-back"),
     path("models/<model:name>/versions/<number:number>", models.version, name="version"),
     path("models/<model:name>/versions/<number:number>/files/<path:path>", models.file, name="file"),
     path("reviews", reviews.reviews, name="reviews"),

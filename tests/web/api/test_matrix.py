@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from accounts.actor import Actor
 from accounts.models import Grant, Token, UserKind
 from accounts.roles import Role
 from lineage.services import experiments, runs
-from registry.models import Version
+from registry.models import Promotion, Version
 from registry.policy import Scope
 from registry.services import aliases, catalog, checks, discussion, policies, promotions
 from tests import make
@@ -38,12 +38,13 @@ class Row:
 
     `may`: the roles that succeed. `lacking`: what the other roles get. `nobody`: what a user without any role gets.
     `other`: what somebody gets who is everything in another workspace; 200 or 201 means that he acts in his own, so the
-    answer must not show anything of this one.
+    answer must not show anything of this one. `before` is done first, whoever asks.
     """
 
     may: frozenset[Role]
     body: Any = None
     query: str = ""
+    before: Callable[[], object] = lambda: None
     lacking: int = 403
     nobody: int = 404
     other: int = 404
@@ -71,6 +72,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("DELETE", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS)],
     ("GET", "models/<str:name>/history"): [Row(ALL)],
     ("GET", "models/<str:name>/policies"): [Row(ALL)],
+    ("POST", "models/<str:name>/rollback"): [Row(REVIEWERS, {"target": "@former", "reason": "it was right"})],
     ("GET", "models/<str:name>/versions"): [Row(ALL)],
     ("POST", "models/<str:name>/versions"): [Row(CONTRIBUTORS, {"source": "s3://bucket/m"})],
     ("GET", _VERSION): [Row(ALL)],
@@ -117,6 +119,8 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "policies/<str:policy_id>"): [Row(ALL)],
     ("DELETE", "policies/<str:policy_id>"): [Row(MAINTAINERS)],
     ("GET", "policies/<str:policy_id>/revisions"): [Row(ALL)],
+    ("POST", f"{_PROMOTION}/review"): [Row(REVIEWERS, {"agrees": True}, before=lambda: carried_out())],
+    ("POST", f"{_PROMOTION}/revalidate"): [Row(REVIEWERS, {}, before=lambda: carried_out(approval_days=365))],
     ("GET", "me"): [Row(ALL, **_EVERY_LIST)],
     ("GET", "tokens"): [Row(ALL, **_EVERY_LIST)],
     ("POST", "tokens"): [
@@ -168,6 +172,8 @@ def world() -> dict[str, str]:
     make.model(registrar)
     version = make.version(registrar)
     aliases.set_alias(registrar, "churn", "champion", 1)
+    aliases.set_alias(registrar, "churn", "former", 1)
+    aliases.remove_alias(registrar, "churn", "former")
     catalog.tag_model(registrar, "churn", "team", "risk")
     promotion = promotions.request(registrar, "churn", 1, "Production")
     policy = policies.write(account("owner", Role.MAINTAINER), Scope(model="churn"), "@protected", {})
@@ -207,6 +213,13 @@ def account(username: str, *roles: Role, slug: str = "default") -> Actor:
     return make.actor(username, *roles, slug=slug, kind=UserKind.SERVICE)
 
 
+def carried_out(**terms: object) -> None:
+    """The open promotion, carried out by a bypass under such terms."""
+    asked = Promotion.objects.get(state="open")
+    Promotion.objects.filter(pk=asked.pk).update(policy={**asked.policy, **terms})
+    promotions.bypass(account("root", Role.ADMINISTRATOR), asked.pk, reason="incident")
+
+
 def send(caller: Api, method: str, route: str, row: Row, world: dict[str, str]) -> Any:
     """The request of a row; what it changes is undone."""
     path = route + row.query
@@ -215,6 +228,7 @@ def send(caller: Api, method: str, route: str, row: Row, world: dict[str, str]) 
     body = {"evidence": world[_EVIDENCE]} if row.body == {"evidence": _EVIDENCE} else row.body
     undo = transaction.savepoint()
     try:
+        row.before()
         if isinstance(body, bytes):
             return caller.upload(world["<str:upload>"], "new", body)
         return caller(method, path, body)
