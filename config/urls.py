@@ -10,6 +10,7 @@ urlpatterns = [
     path("livez", livez),
     path("readyz", readyz),
     path("", include("web.mlflow.urls")),
+    path("", include("web.databricks.urls")),
     path("api/v1/", include("web.api.urls")),
     path("", include("web.ui.urls")),
 ]

@@ -126,6 +126,16 @@ class NoFiles(Invalid):
     field = "upload"
 
 
+class NobodyAsked(NotFound):
+    """Nobody has asked for version {version} of {name!r} to be moved to {stage}, or it has been decided: ask for it."""
+
+
+class AskedByAnother(NotFound):
+    """{creator!r} has not asked for version {version} of {name!r} to be moved to {stage}: {requester!r} has."""
+
+    field = "creator"
+
+
 class PromotionClosed(Conflict):
     """The promotion is {state}, so one cannot {act} it any more."""
 
@@ -136,6 +146,13 @@ class PromotionOverdue(Conflict):
 
 class EvidenceChanged(Conflict):
     """What you looked at has changed since (evidence {sent}, now {now}): look at the promotion again, then decide."""
+
+    field = "evidence"
+
+
+class LookAgain(Conflict):
+    """What you approved has changed since: {changed}. Look at the promotion at {page} and approve it there, or send the
+    digest of its evidence."""
 
     field = "evidence"
 

@@ -21,6 +21,7 @@ class Evidence:
     policy: Mapping[str, Any]
     inputs: Mapping[str, Any] = field(default_factory=dict)  # what the gates read, by its name
     round: int = 1  # counts up when the promotion is reopened
+    archives_others: bool = False  # as somebody asked, where the stage itself does not
 
     def as_json(self) -> dict[str, Any]:
         """What the digest is made of. What a promotion does not have is left out, so that older digests stay."""
@@ -35,6 +36,8 @@ class Evidence:
             content["inputs"] = dict(self.inputs)
         if self.round > 1:
             content["round"] = self.round
+        if self.archives_others:
+            content["archives_others"] = True
         return content
 
     @property
@@ -54,6 +57,8 @@ def _changes(then: Mapping[str, Any], now: Mapping[str, Any], target: str) -> It
         yield "the promotion was reopened since"
     if then["source"] != now["source"] or then["manifest"] != now["manifest"]:
         yield "its files or its source were others then"
+    if then.get("archives_others", False) != now.get("archives_others", False):
+        yield f"the other versions in {target} were not to be archived then, and are now"
     if then["incumbent"] != now["incumbent"]:
         yield f"{_number(then)} held {target} then, {_number(now)} holds it now"
     elif then["incumbent_manifest"] != now["incumbent_manifest"]:

@@ -95,13 +95,18 @@ class Outlook:
         return tuple(judged for judged in self.judged if not judged.passed)
 
     @property
-    def missing(self) -> tuple[str, ...]:
-        """What it lacks, in words; empty when it can be carried out."""
+    def unvouched(self) -> tuple[str, ...]:
+        """The approvals that it lacks, in words."""
         lacks = [f"an approval by a member of the team {team}" for team in self.teams_lacking]
         if self.lacking:
             people = f"approval{'s' if self.lacking > 1 else ''} by a reviewer who had no part in it"
             lacks.insert(0, f"{self.lacking} more {people}")
-        return (*lacks, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))
+        return tuple(lacks)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """What it lacks, in words; empty when it can be carried out."""
+        return (*self.unvouched, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))
 
 
 def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
@@ -156,6 +161,7 @@ def evidence_of(promotion: Promotion, incumbent: Version | None, judged: Collect
         policy=promotion.policy,
         inputs={f"{each.title}: {name}": value for each in judged for name, value in each.verdict.inputs.items()},
         round=promotion.round,
+        archives_others=promotion.archive_existing and not promotion.terms.exclusive,
     )
 
 

@@ -18,9 +18,9 @@ from accounts.verbs import Verb
 from core.canonical import canonical_json, digest
 from registry.comparison import Comparison, compare
 from registry.evidence import what_changed
-from registry.lifecycle import State
+from registry.lifecycle import Act, State
 from registry.models import Approval, Check, Occupancy, Pointing, Promotion, Version
-from registry.outlook import Outlook, outlook
+from registry.outlook import Outlook, outlook, outlooks
 from registry.overview import outcome_of
 from registry.queries import checks, find_promotion
 
@@ -31,6 +31,15 @@ class Vouched:
 
     approval: Approval
     stale: str
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A promotion, where it stands, and what the one who looks can do to it now: approve, reject, withdraw."""
+
+    promotion: Promotion
+    outlook: Outlook
+    possible: frozenset[Act]
 
 
 @dataclass(frozen=True)
@@ -83,7 +92,6 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     is_open = promotion.state == State.OPEN
     mine = any(approval.reviewer_id == actor.user_id for approval in look.counting)
     cannot = _cannot_approve(actor, promotion, look)
-    asked_for_it = promotion.requester_id == actor.user_id
     return Review(
         promotion=promotion,
         outlook=look,
@@ -95,13 +103,37 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         has_approved=mine,
         cannot_approve=cannot,
         may_reject=is_open and not cannot,
-        may_withdraw=is_open
-        and actor.may(Action.WITHDRAW_PROMOTION, promotion.model_id)
-        and (asked_for_it or actor.may(Action.DELETE_VERSION, promotion.model_id)),
+        may_withdraw=_may_withdraw(actor, promotion),
         may_bypass=is_open and promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id),
         may_reopen=promotion.state in _REOPENED and actor.may(Action.REQUEST_PROMOTION, promotion.model_id),
         checks=tuple(checks(promotion.version).order_by("name")),
     )
+
+
+def standings(actor: Actor, promotions: Collection[Promotion]) -> list[Standing]:
+    """Where each of these promotions of one workspace stands for `actor`, who can see them.
+
+    A constant number of queries, when their models, and their versions with manifests, are loaded.
+    """
+    looks = outlooks(promotions, givers=[actor.user_id]) if promotions else {}
+    return [Standing(each, looks[each.pk], _possible(actor, each, looks[each.pk])) for each in promotions]
+
+
+def _possible(actor: Actor, promotion: Promotion, look: Outlook) -> frozenset[Act]:
+    acts = set[Act]()
+    if not _cannot_approve(actor, promotion, look):
+        acts.add(Act.REJECT)
+        if not any(approval.reviewer_id == actor.user_id for approval in look.counting):
+            acts.add(Act.APPROVE)
+    if _may_withdraw(actor, promotion):
+        acts.add(Act.WITHDRAW)
+    return frozenset(acts)
+
+
+def _may_withdraw(actor: Actor, promotion: Promotion) -> bool:
+    model_id = promotion.model_id
+    theirs = promotion.requester_id == actor.user_id or actor.may(Action.DELETE_VERSION, model_id)
+    return promotion.state == State.OPEN and theirs and actor.may(Action.WITHDRAW_PROMOTION, model_id)
 
 
 def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str, then: object) -> str:

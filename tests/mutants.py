@@ -91,9 +91,16 @@ MUTANTS = (
     Mutant(
         "the digest that is posted is the evidence of now",
         "registry/services/promotions.py",
-        "if evidence != look.evidence.digest:",
-        "if not evidence:",
+        "if evidence is not None and evidence != look.evidence.digest:",
+        "if evidence == '':",
         PROMOTIONS,
+    ),
+    Mutant(
+        "an approval without a digest is somebody's first word",
+        "registry/services/promotions.py",
+        "        _first_word(actor, promotion, look)\n",
+        "        pass\n",
+        ("tests/web/databricks/test_transition_requests.py",),
     ),
     Mutant(
         "an approval counts for its evidence only",
@@ -133,8 +140,8 @@ MUTANTS = (
     Mutant(
         "gates hold a promotion",
         "registry/outlook.py",
-        '        return (*lacks, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))\n',
-        "        return tuple(lacks)\n",
+        '        return (*self.unvouched, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))\n',
+        "        return self.unvouched\n",
         MACHINE,
     ),
     Mutant(

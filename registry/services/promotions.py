@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
 
 from django.conf import settings
 from django.db import transaction
@@ -19,6 +18,7 @@ from registry.errors import (
     AlreadyThere,
     BypassForbidden,
     EvidenceChanged,
+    LookAgain,
     NothingToArchive,
     NotYourPromotion,
     OpenAlready,
@@ -27,6 +27,7 @@ from registry.errors import (
     ReviewNeeded,
     SelfApproval,
 )
+from registry.evidence import what_changed
 from registry.lifecycle import Act, Stage, State, after, stage_named
 from registry.models import Approval, Promotion, Version
 from registry.outbox import emit_promotion, of_promotion
@@ -113,19 +114,21 @@ def take_or_ask(
     if promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id):
         carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=comment)
         return None
-    return _review_needed(promotion, look.missing)
+    return _review_needed(promotion, look)
 
 
-def _review_needed(promotion: Promotion, missing: Sequence[str]) -> ReviewNeeded:
+def _review_needed(promotion: Promotion, look: Outlook) -> ReviewNeeded:
     return ReviewNeeded(
         name=promotion.model.name,
         version=promotion.version.number,
         target=promotion.target,
-        missing="; ".join(missing),
+        missing="; ".join(look.missing),
         promotion=promotion.id,
         page=settings.VOUCH_URL + promotion.page,
-        reasons=missing,
+        reasons=look.missing,
         link=promotion.page,
+        approvals=look.unvouched,
+        gates=look.failing,
     )
 
 
@@ -156,7 +159,26 @@ def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: st
     `evidence` is the digest of what the reviewer looked at. Raises SelfApproval, AlreadyApproved; and EvidenceChanged,
     which a policy that was tightened since is a reason for too.
     """
-    promotion, changed = _approve(actor, promotion_id, evidence, comment)
+    return _approved(actor, promotion_id, evidence, comment)
+
+
+def approve_as_it_stands(
+    actor: Actor, promotion_id: uuid.UUID, *, comment: str = "", archive_existing: bool = False
+) -> Promotion:
+    """The same over a wire that has no word for what the reviewer looked at: he vouches for what there is now.
+
+    The audit entry says that no digest was posted. Such an approval is only taken as somebody's first word: when what
+    he approved has changed since, nothing tells that he has seen how. `archive_existing` archives the other versions in
+    the stage, which earlier approvals were not given for. Raises SelfApproval, AlreadyApproved, LookAgain,
+    NothingToArchive.
+    """
+    return _approved(actor, promotion_id, None, comment, archive_existing)
+
+
+def _approved(
+    actor: Actor, promotion_id: uuid.UUID, evidence: str | None, comment: str, archive_existing: bool = False
+) -> Promotion:
+    promotion, changed = _approve(actor, promotion_id, evidence, comment, archive_existing)
     if changed:
         raise changed
     return promotion
@@ -166,26 +188,51 @@ def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: st
 # refusal, its page would go on to show the evidence that is refused.
 @transaction.atomic(durable=True)
 def _approve(
-    actor: Actor, promotion_id: uuid.UUID, evidence: str, comment: str
+    actor: Actor, promotion_id: uuid.UUID, evidence: str | None, comment: str, archive_existing: bool
 ) -> tuple[Promotion, EvidenceChanged | None]:
     promotion = locked_promotion(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.APPROVE)
     _in_time(promotion)
     follow(actor, promotion, ruled(promotion.model, promotion.target))
+    if archive_existing:
+        _archive_others(promotion)
     look = outlook(promotion, giver=actor.user_id)
     if why := look.excludes(actor.user_id):
         raise SelfApproval(why=why)
-    if evidence != look.evidence.digest:
+    if evidence is not None and evidence != look.evidence.digest:
         return promotion, EvidenceChanged(sent=str(evidence)[:12] or "none", now=look.evidence.digest[:12])
     if any(approval.reviewer_id == actor.user_id for approval in look.counting):
         raise AlreadyApproved
-    approval = _approved(actor, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
-    told = of_promotion(Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=evidence)
+    if evidence is None:
+        _first_word(actor, promotion, look)
+    approval = _approval(actor, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
+    unseen = {} if evidence is not None else {"digest_posted": False}
+    told = of_promotion(Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=look.evidence.digest, **unseen)
     return settle_by(actor, promotion, look.with_approval(approval), told), None
 
 
-def _approved(actor: Actor, promotion: Promotion, look: Outlook, comment: str) -> Approval:
+def _first_word(actor: Actor, promotion: Promotion, look: Outlook) -> None:
+    """Refuse an approval without a digest when the actor has approved other evidence before."""
+    for earlier in reversed(look.stale):
+        if earlier.reviewer_id == actor.user_id and earlier.evidence != look.evidence.digest:
+            raise LookAgain(
+                changed=what_changed(earlier.looked_at, look.evidence, promotion.target),
+                page=settings.VOUCH_URL + promotion.page,
+                link=promotion.page,
+            )
+
+
+def _archive_others(promotion: Promotion) -> None:
+    """Let the promotion archive the other versions in its stage, which a change of the evidence is."""
+    if promotion.stage not in (Stage.STAGING, Stage.PRODUCTION):
+        raise NothingToArchive(stage=promotion.target)
+    if not promotion.archive_existing:
+        promotion.archive_existing = True
+        promotion.save(update_fields=["archive_existing"])
+
+
+def _approval(actor: Actor, promotion: Promotion, look: Outlook, comment: str) -> Approval:
     """The actor's approval of what he looked at; one of his that has become too old is given anew."""
     own = [a for a in look.stale if (a.reviewer_id, a.evidence) == (actor.user_id, look.evidence.digest)]
     approval = own[0] if own else Approval(promotion=promotion, reviewer_id=actor.user_id)

@@ -28,21 +28,29 @@ class BodyCutOff(Invalid):
     field = "body"
 
 
-def endpoint(**by_method: View) -> Callable[..., HttpResponseBase]:
-    """A Django view that authenticates the caller and runs the view of the request's method."""
+def endpoint(
+    *,
+    workspace_header: str = WORKSPACE_HEADER,
+    refused: Callable[[HttpRequest, Refusal], HttpResponseBase] = errors.refused,
+    **by_method: View,
+) -> Callable[..., HttpResponseBase]:
+    """A Django view that authenticates the caller and runs the view of the request's method.
+
+    `refused` makes the answer to a refusal; it and the header that names a workspace differ on the wires built on this.
+    """
 
     @csrf_exempt
     def view(request: HttpRequest, **captured: str) -> HttpResponseBase:
         try:
-            actor = actor_of(request, workspace_header=WORKSPACE_HEADER)
+            actor = actor_of(request, workspace_header=workspace_header)
             wanted = by_method.get(request.method or "")
             if wanted is None:
                 return errors.wrong_method(request, list(by_method))
             return wanted(actor, request, **captured)
         except Refusal as refusal:
-            return errors.refused(request, refusal)
+            return refused(request, refusal)
         except UnreadablePostError:
-            return errors.refused(request, BodyCutOff())
+            return refused(request, BodyCutOff())
         except OperationalError as error:
             if answer := errors.busy(request, error):
                 return answer

@@ -34,10 +34,11 @@ _ANSWERS: tuple[tuple[type[Refusal], int, str], ...] = (
 _BUSY = frozenset({"55P03", "57014", "40001", "40P01"})
 
 
-def refused(request: HttpRequest, refusal: Refusal) -> JsonResponse:
+def refused(request: HttpRequest, refusal: Refusal, **more: object) -> JsonResponse:
     """The answer to a refusal; `reasons` and `page` are ours, and ignored by the stock clients."""
     status, code = next((status, code) for kind, status, code in _ANSWERS if isinstance(refusal, kind))
-    more: dict[str, object] = {"reasons": list(refusal.reasons)} if refusal.reasons else {}
+    if refusal.reasons:
+        more["reasons"] = list(refusal.reasons)
     if refusal.link:
         more["page"] = settings.VOUCH_URL + refusal.link
     response = answer(request, status, code, refusal.message, **more)

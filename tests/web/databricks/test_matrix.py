@@ -1,0 +1,105 @@
+"""Who may do what: every route of the Databricks door by every role, in its own and another workspace."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client
+
+from accounts.actor import Actor
+from accounts.models import UserKind
+from accounts.roles import Role
+from registry.services import promotions
+from tests import make
+from web.databricks.urls import urlpatterns
+
+pytestmark = pytest.mark.django_db
+
+ALL = frozenset(Role)
+MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMINISTRATOR})
+REVIEWERS = MAINTAINERS | {Role.REVIEWER}
+ASKERS = REVIEWERS | {Role.CONTRIBUTOR}
+OPEN = {".well-known/databricks-config"}
+
+_VERSION = {"name": "churn", "version": "1"}
+_ASKED = {**_VERSION, "stage": "Production"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """A request, and the roles that succeed with it; the others get 403, outsiders 404."""
+
+    method: str
+    fields: dict[str, Any]
+    may: frozenset[Role]
+
+
+ROWS: dict[str, Row] = {
+    "transition-requests/create": Row("POST", {**_VERSION, "stage": "Archived"}, ASKERS),
+    "transition-requests/list": Row("GET", _VERSION, ALL),
+    "transition-requests/approve": Row("POST", {**_ASKED, "archive_existing_versions": True}, REVIEWERS),
+    "transition-requests/reject": Row("POST", {**_ASKED, "comment": "no"}, REVIEWERS),
+    "transition-requests/delete": Row("DELETE", {**_ASKED, "creator": "registrar"}, MAINTAINERS),
+    "databricks/model-versions/transition-stage": Row("POST", {**_VERSION, "stage": "Staging"}, ASKERS),
+}
+
+
+def test_every_route_has_a_row() -> None:
+    routes = {str(route.pattern) for route in urlpatterns}
+    assert routes == OPEN | {f"api/2.0/mlflow/{path}" for path in ROWS}, "write who may use the new route into ROWS"
+
+
+def account(username: str, *roles: Role, slug: str = "default") -> Actor:
+    return make.actor(username, *roles, slug=slug, kind=UserKind.SERVICE)
+
+
+@pytest.fixture
+def world() -> None:
+    """churn with version 1 in no stage, and an open promotion that the registrar asked for."""
+    registrar = account("registrar", Role.CONTRIBUTOR)
+    make.model(registrar)
+    make.version(registrar)
+    promotions.request(registrar, "churn", 1, "Production")
+
+
+def send(token: str, path: str, row: Row) -> HttpResponse:
+    """The request of a row; what it changes is undone."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}
+    where, body = f"/api/2.0/mlflow/{path}", json.dumps(row.fields)
+    if row.method != "POST":
+        where, body = f"{where}?{urlencode(row.fields)}", ""
+    undo = transaction.savepoint()
+    try:
+        return Client().generic(row.method, where, body, content_type="application/json", headers=headers)
+    finally:
+        transaction.savepoint_rollback(undo)
+
+
+@pytest.mark.parametrize("path", ROWS)
+def test_each_role_does_what_it_may_and_no_more(world: None, path: str) -> None:
+    row = ROWS[path]
+    for role in Role:
+        answer = send(make.token(account(f"a-{role}", role)), path, row)
+        assert answer.status_code == (200 if role in row.may else 403), (role, answer.content)
+
+
+@pytest.mark.parametrize("path", ROWS)
+def test_who_has_no_role_here_finds_nothing(world: None, path: str) -> None:
+    for stranger in (account("nobody"), account("outsider", *Role, slug="elsewhere")):
+        answer = send(make.token(stranger), path, ROWS[path])
+        assert (answer.status_code, answer.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
+        assert "registrar" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ROWS)
+def test_without_a_token_no_route_answers(db: None, path: str) -> None:
+    for method in ("GET", "POST", "PUT", "PATCH", "DELETE"):
+        answer = send("", path, Row(method, ROWS[path].fields, ALL))
+        assert (answer.status_code, answer.json()["error_code"]) == (401, "UNAUTHENTICATED")
+        assert answer["WWW-Authenticate"] == 'Basic realm="vouch"'

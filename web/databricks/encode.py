@@ -1,0 +1,110 @@
+"""Promotions as Databricks' activities and transition requests, always with the keys of both: its SDK takes what it
+knows of each."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterable
+from typing import Any
+
+from django.conf import settings
+
+from registry.lifecycle import Act, State
+from registry.models import Approval
+from registry.resolving import VersionFacts
+from registry.review import Standing
+from web.mlflow import encode
+from web.mlflow.encode import millis
+
+_ACTIONS = {
+    Act.APPROVE: "APPROVE_TRANSITION_REQUEST",
+    Act.REJECT: "REJECT_TRANSITION_REQUEST",
+    Act.WITHDRAW: "CANCEL_TRANSITION_REQUEST",
+}
+
+
+def request(standing: Standing) -> dict[str, Any]:
+    """What somebody asks for; a transition that was applied, when nothing was missing."""
+    promotion = standing.promotion
+    applied = promotion.state == State.PROMOTED
+    return _activity(
+        standing,
+        id=str(promotion.pk),
+        kind="APPLIED_TRANSITION" if applied else "REQUESTED_TRANSITION",
+        user=promotion.requester.username,
+        comment=promotion.comment,
+        at=promotion.requested_at,
+    )
+
+
+def approval(standing: Standing, given: Approval) -> dict[str, Any]:
+    """An approval; `system_comment` tells whether the version has moved, else what is missing still."""
+    return _activity(
+        standing,
+        id=str(given.pk),
+        kind="APPROVED_REQUEST",
+        user=given.reviewer.username,
+        comment=given.comment,
+        at=given.at,
+    )
+
+
+def rejection(standing: Standing) -> dict[str, Any]:
+    return _decision(standing, "REJECTED_REQUEST")
+
+
+def withdrawal(standing: Standing) -> dict[str, Any]:
+    return _decision(standing, "CANCELLED_REQUEST")
+
+
+def _decision(standing: Standing, kind: str) -> dict[str, Any]:
+    """How a promotion ended."""
+    promotion = standing.promotion
+    return _activity(
+        standing,
+        id=str(promotion.pk),
+        kind=kind,
+        user=promotion.decided_by.username if promotion.decided_by else "",
+        comment=promotion.reason,
+        at=promotion.decided_at or promotion.requested_at,
+    )
+
+
+def _activity(
+    standing: Standing, *, id: str, kind: str, user: str, comment: str, at: datetime.datetime
+) -> dict[str, Any]:
+    """`promotion`, `state`, `missing`, `evidence` and `page` are ours."""
+    promotion = standing.promotion
+    is_open = promotion.state == State.OPEN
+    return {
+        "id": id,
+        "activity_type": kind,
+        "user_id": user,
+        "comment": comment,
+        "from_stage": promotion.from_stage,
+        "to_stage": promotion.target,
+        "system_comment": _told(standing),
+        "creation_timestamp": millis(at),
+        "last_updated_timestamp": millis(promotion.decided_at or at),
+        "available_actions": [name for act, name in _ACTIONS.items() if act in standing.possible],
+        "promotion": str(promotion.pk),
+        "state": promotion.state,
+        "missing": list(standing.outlook.missing) if is_open else [],
+        "evidence": standing.outlook.evidence.digest if is_open else promotion.decided_evidence,
+        "page": settings.VOUCH_URL + promotion.page,
+    }
+
+
+def _told(standing: Standing) -> str:
+    promotion = standing.promotion
+    version = f"Version {promotion.version.number}"
+    if promotion.state == State.PROMOTED:
+        return f"{version} was moved to {promotion.target}."
+    if promotion.state == State.OPEN:
+        return f"{version} is not in {promotion.target} yet. It needs: {'; '.join(standing.outlook.missing)}."
+    return f"{version} was not moved: its promotion is {promotion.state}."
+
+
+def version(facts: VersionFacts, requests: Iterable[Standing]) -> dict[str, Any]:
+    """ModelVersionDatabricks: MLflow's with the open requests."""
+    return {**encode.version(facts), "open_requests": [request(standing) for standing in requests]}

@@ -1,0 +1,32 @@
+"""The endpoints of the Databricks door that MLflow's does not have: those are the same on both wires."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.urls import URLPattern, path
+
+from web.databricks import registry
+from web.databricks.door import endpoint
+from web.mlflow.door import encoded
+
+
+def configuration(request: HttpRequest) -> HttpResponse:
+    """What the SDK asks before each session, without a token: nothing here differs from what it assumes."""
+    return encoded({})
+
+
+_ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
+    "transition-requests/create": endpoint(POST=registry.create_request),
+    "transition-requests/list": endpoint(GET=registry.list_requests),
+    "transition-requests/approve": endpoint(POST=registry.approve_request),
+    "transition-requests/reject": endpoint(POST=registry.reject_request),
+    "transition-requests/delete": endpoint(DELETE=registry.delete_request),
+    "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
+}
+
+urlpatterns: list[URLPattern] = [
+    path(".well-known/databricks-config", configuration),
+    *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
+]
