@@ -112,7 +112,7 @@ def test_a_check_does_not_stand_in_for_an_approval(
 def test_the_word_of_an_account_that_is_not_named_does_not_count(
     churn: None, requester: Actor, maintainer: Actor, robot: Actor
 ) -> None:
-    required(maintainer, "tests", by=["robot"])
+    required(maintainer, "tests", reported_by=["robot"])
     promotion = promotions.request(requester, "churn", 1, "Production")
     report(requester, "tests")
     assert "reported by requester, whose word does not count" in outlook(promotion).missing[0]
