@@ -31,6 +31,21 @@ class Discussion:
         return self.page.items[::-1]
 
 
+def may_edit(actor: Actor, comment: Comment) -> bool:
+    """Whether the actor can put other words into the comment, whose version is loaded."""
+    return comment.author_id == actor.user_id and _may_comment(actor, comment)
+
+
+def may_delete(actor: Actor, comment: Comment) -> bool:
+    """Whether the actor can take the comment away, whose version is loaded."""
+    moderates = actor.may(Action.MODERATE_COMMENTS, comment.version.model_id)
+    return (comment.author_id == actor.user_id or moderates) and _may_comment(actor, comment)
+
+
+def _may_comment(actor: Actor, comment: Comment) -> bool:
+    return comment.deleted_at is None and actor.may(Action.COMMENT, comment.version.model_id)
+
+
 def discussion(actor: Actor, promotion: Promotion, *, token: str = "") -> Discussion:
     """The comments on the version of a visible promotion, `token` from the page after them; BadPageToken.
 

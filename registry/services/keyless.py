@@ -1,4 +1,4 @@
-"""Promotions named by their version and stage, as wires do whose calls carry neither an id nor a key.
+"""Promotions named by their version and stage, and comments, for wires whose calls carry neither an id nor a key.
 
 Stock clients repeat a call when its answer is lost on the way, so what the actor did within the last minutes is
 answered a second time as it was the first.
@@ -15,8 +15,8 @@ from accounts.actor import Actor
 from registry import queries
 from registry.errors import AlreadyApproved, AlreadyThere, AskedByAnother, NobodyAsked
 from registry.lifecycle import Stage, State, stage_named
-from registry.models import Promotion, Version
-from registry.services import promotions
+from registry.models import Comment, Promotion, Version
+from registry.services import discussion, promotions
 
 REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
@@ -83,6 +83,16 @@ def withdraw(actor: Actor, name: object, number: object, stage: object, *, creat
             stage=target,
         )
     return promotions.withdraw(actor, promotion.pk, reason=reason)
+
+
+def comment(actor: Actor, name: object, number: object, words: str) -> Comment:
+    """`discussion.comment`; the same words of the same user on the same version are one comment."""
+    version = queries.find_version(actor, name, number)
+    since = timezone.now() - REPEATED_WITHIN
+    earlier = Comment.objects.filter(
+        version=version, author=actor.user_id, text=words, created_at__gte=since, deleted_at__isnull=True
+    )
+    return earlier.first() or discussion.comment(actor, name, number, words)
 
 
 def _open(version: Version, stage: Stage) -> Promotion | None:

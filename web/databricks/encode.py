@@ -1,5 +1,5 @@
 """Promotions as Databricks' activities and transition requests, always with the keys of both: its SDK takes what it
-knows of each."""
+knows of each. And versions and comments."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ from typing import Any
 
 from django.conf import settings
 
+from accounts.actor import Actor
+from registry.discussion import may_delete, may_edit
 from registry.lifecycle import Act, State
-from registry.models import Approval
+from registry.models import Approval, Comment
 from registry.resolving import VersionFacts
 from registry.review import Standing
 from web.mlflow import encode
@@ -108,3 +110,16 @@ def _told(standing: Standing) -> str:
 def version(facts: VersionFacts, requests: Iterable[Standing]) -> dict[str, Any]:
     """ModelVersionDatabricks: MLflow's with the open requests."""
     return {**encode.version(facts), "open_requests": [request(standing) for standing in requests]}
+
+
+def comment(actor: Actor, row: Comment) -> dict[str, Any]:
+    """CommentObject, with what `actor` can do to it."""
+    possible = {"EDIT_COMMENT": may_edit(actor, row), "DELETE_COMMENT": may_delete(actor, row)}
+    return {
+        "id": str(row.pk),
+        "user_id": row.author.username,
+        "comment": row.text,
+        "creation_timestamp": millis(row.created_at),
+        "last_updated_timestamp": millis(row.edited_at or row.created_at),
+        "available_actions": [name for name, allowed in possible.items() if allowed],
+    }

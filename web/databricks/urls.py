@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import registry
+from web.databricks import comments, registry
 from web.databricks.door import endpoint
 from web.mlflow.door import encoded
 
@@ -23,6 +23,9 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "transition-requests/approve": endpoint(POST=registry.approve_request),
     "transition-requests/reject": endpoint(POST=registry.reject_request),
     "transition-requests/delete": endpoint(DELETE=registry.delete_request),
+    "comments/create": endpoint(POST=comments.create),
+    "comments/update": endpoint(PATCH=comments.update),
+    "comments/delete": endpoint(DELETE=comments.delete),
     "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
 }
 

@@ -9,8 +9,8 @@ import sys
 import time
 
 from databricks.sdk import WorkspaceClient
-from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied, Unauthenticated
-from databricks.sdk.service.ml import ActivityAction, ActivityType
+from databricks.sdk.errors import BadRequest, NotFound, PermissionDenied, ResourceConflict, Unauthenticated
+from databricks.sdk.service.ml import ActivityAction, ActivityType, CommentActivityAction
 
 url, name = sys.argv[1:]
 
@@ -101,6 +101,19 @@ activity = reviewer.approve_transition_request(gated, held, "Production", False)
 assert "auc" in activity.system_comment, activity
 assert reviewer.approve_transition_request(gated, held, "Production", False).activity == activity
 assert stage(held, gated) == "None"
+
+# Comments on a version: written, changed and deleted by who wrote them.
+said = ci.create_comment(name, first, "is it faster?").comment
+assert (said.user_id, said.comment) == ("ci", "is it faster?"), said
+assert said.available_actions == [CommentActivityAction.EDIT_COMMENT, CommentActivityAction.DELETE_COMMENT], said
+assert ci.create_comment(name, first, "is it faster?").comment.id == said.id
+refused(PermissionDenied, reviewer.update_comment, said.id, "it is")
+changed = ci.update_comment(said.id, "is it better?").comment
+assert (changed.id, changed.comment) == (said.id, "is it better?"), changed
+refused(PermissionDenied, reviewer.delete_comment, said.id)
+ci.delete_comment(said.id)
+refused(NotFound, ci.delete_comment, "17")
+refused(ResourceConflict, ci.update_comment, said.id, "is it there?")
 
 refused(Unauthenticated, registry("vch-" + "0" * 40).create_transition_request, name, first, "Staging")
 sys.stdout.write("all is well")

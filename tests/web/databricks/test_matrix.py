@@ -15,7 +15,8 @@ from django.test import Client
 from accounts.actor import Actor
 from accounts.models import UserKind
 from accounts.roles import Role
-from registry.services import promotions
+from registry.models import Comment
+from registry.services import discussion, promotions
 from tests import make
 from web.databricks.urls import urlpatterns
 
@@ -27,6 +28,9 @@ REVIEWERS = MAINTAINERS | {Role.REVIEWER}
 ASKERS = REVIEWERS | {Role.CONTRIBUTOR}
 OPEN = {".well-known/databricks-config"}
 
+NOBODY: frozenset[Role] = frozenset()
+
+_COMMENT = "01900000-0000-7000-8000-000000000000"
 _VERSION = {"name": "churn", "version": "1"}
 _ASKED = {**_VERSION, "stage": "Production"}
 
@@ -46,6 +50,9 @@ ROWS: dict[str, Row] = {
     "transition-requests/approve": Row("POST", {**_ASKED, "archive_existing_versions": True}, REVIEWERS),
     "transition-requests/reject": Row("POST", {**_ASKED, "comment": "no"}, REVIEWERS),
     "transition-requests/delete": Row("DELETE", {**_ASKED, "creator": "registrar"}, MAINTAINERS),
+    "comments/create": Row("POST", {**_VERSION, "comment": "well"}, ASKERS),
+    "comments/update": Row("PATCH", {"id": _COMMENT, "comment": "well"}, NOBODY),  # only who wrote it
+    "comments/delete": Row("DELETE", {"id": _COMMENT}, MAINTAINERS),
     "databricks/model-versions/transition-stage": Row("POST", {**_VERSION, "stage": "Staging"}, ASKERS),
 }
 
@@ -66,13 +73,15 @@ def world() -> None:
     make.model(registrar)
     make.version(registrar)
     promotions.request(registrar, "churn", 1, "Production")
+    said = discussion.comment(registrar, "churn", 1, "first")
+    Comment.objects.filter(pk=said.pk).update(id=_COMMENT)
 
 
 def send(token: str, path: str, row: Row) -> HttpResponse:
     """The request of a row; what it changes is undone."""
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     where, body = f"/api/2.0/mlflow/{path}", json.dumps(row.fields)
-    if row.method != "POST":
+    if row.method not in ("POST", "PATCH"):
         where, body = f"{where}?{urlencode(row.fields)}", ""
     undo = transaction.savepoint()
     try:
