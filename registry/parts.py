@@ -18,7 +18,7 @@ _REASONS = (
     "you registered the version",
     "you asked for it",
     "you uploaded its files, or registered what it is a copy of",
-    "you asked for it too",
+    "you asked for it too, or made the token that somebody asked by",
     "you made the token that was used for it",
     "you are, or answer for, an account that had part in it",
 )

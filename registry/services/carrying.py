@@ -112,7 +112,8 @@ def _look_again_at(look: Outlook) -> datetime.datetime | None:
     soon = timezone.now() + _LOOK_AGAIN_AFTER
     times = [judged.verdict.again_at for judged in look.failing]
     known = [time for time in times if time]
-    return max(soon, min(known)) if known and len(known) == len(times) else soon
+    # All of them have to pass, so the last one tells; where one may open at any time, soon.
+    return max(soon, *known) if known and len(known) == len(times) else soon
 
 
 def carry_out(

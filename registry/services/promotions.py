@@ -9,6 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.models import Token
 from accounts.permissions import require
 from accounts.roles import Action
 from accounts.verbs import Verb
@@ -290,7 +291,7 @@ def reopen(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     promotion.blocked_on, promotion.look_again_at = [], None
     promotion.from_stage, promotion.expires_at = version.stage, timezone.now() + now.terms.lifetime
     promotion.save()
-    promotion.askers.add(actor.user_id)
+    _asks(actor, promotion)
     emit_promotion(actor, Verb.PROMOTION_REOPENED, promotion, reason=reason, policy=now.terms.name)
     return settle(actor, promotion)
 
@@ -331,10 +332,22 @@ def open_for(
         promotion.opened_now = True
         emit_promotion(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment, policy=now.terms.name)
     promotion.model, promotion.version = model, version
-    # Whoever finds the open one asks for it as well, so he cannot vouch for it.
-    asker = Promotion.askers.through(promotion_id=promotion.pk, user_id=actor.user_id)
-    Promotion.askers.through.objects.bulk_create([asker], ignore_conflicts=True)
+    _asks(actor, promotion)
     return promotion
+
+
+def _asks(actor: Actor, promotion: Promotion) -> None:
+    """Note that the actor asks for it, so that he cannot vouch for it: also one who finds the open one, or reopens it.
+
+    Whoever made the token that he asks by asks with him.
+    """
+    askers = {actor.user_id}
+    if actor.token_id:
+        askers.update(Token.objects.filter(pk=actor.token_id).values_list("created_by", flat=True))
+    through = Promotion.askers.through
+    through.objects.bulk_create(
+        (through(promotion_id=promotion.pk, user_id=asker) for asker in askers), ignore_conflicts=True
+    )
 
 
 def reason_given(field: str, value: str) -> str:

@@ -105,6 +105,17 @@ def approves_by_a_bot_of_his(author: Actor, colleague: Actor) -> tuple[Promotion
     return asked(colleague), bot_of(author, Role.REVIEWER)
 
 
+def somebody_asks_again_by_a_token_that_he_made(author: Actor, colleague: Actor) -> tuple[Promotion, Actor]:
+    make.model(colleague)
+    make.version(colleague)
+    promotion = asked(colleague)
+    bot = make.actor("bot", Role.CONTRIBUTOR, kind=UserKind.SERVICE)
+    User.objects.filter(pk=bot.user_id).update(responsible=colleague.user_id)
+    issued = tokens.create(author, name="borrowed", scopes=list(Scope), owner=User.objects.get(pk=bot.user_id))
+    asked(tokens.authenticate(issued.plain, address=None, request_id=""))
+    return promotion, author
+
+
 def asks_for_what_is_asked_already(author: Actor, colleague: Actor) -> tuple[Promotion, Actor]:
     make.model(colleague)
     make.version(colleague)
@@ -155,6 +166,7 @@ WAYS = [
     asks_by_a_bot_of_his,
     approves_by_a_bot_of_his,
     asks_for_what_is_asked_already,
+    somebody_asks_again_by_a_token_that_he_made,
     reopens_it,
     copies_it,
     under_another_name,
