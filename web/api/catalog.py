@@ -11,7 +11,7 @@ from registry import queries
 from registry.models import Model
 from registry.services import aliases, catalog
 from web.api import inputs
-from web.api.bodies import AliasBody, ModelBody
+from web.api.bodies.catalog import AliasBody, ModelBody
 from web.api.filters import ModelFilters
 from web.api.paging import listed
 from web.api.resource import Resource, etag_of, expected_revision

@@ -13,7 +13,7 @@ from registry.lifecycle import State
 from registry.outlook import outlooks
 from registry.services import checks
 from web.api import inputs
-from web.api.bodies import CheckBody, ReportedBody
+from web.api.bodies.checks import CheckBody, ReportedBody
 from web.api.paging import listed
 from web.api.resource import Resource
 from web.api.schema import IDEMPOTENCY_KEY, PAGING, operation, paged, told

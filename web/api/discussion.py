@@ -12,7 +12,7 @@ from registry import queries
 from registry.errors import CommentNotFound, PromotionNotFound
 from registry.services import discussion
 from web.api import inputs
-from web.api.bodies import CommentBody
+from web.api.bodies.discussion import CommentBody
 from web.api.paging import listed
 from web.api.resource import Resource, as_id
 from web.api.schema import IDEMPOTENCY_KEY, PAGING, operation, paged, told

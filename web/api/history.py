@@ -13,7 +13,7 @@ from registry.history import Window, intervals, told
 from registry.lifecycle import Stage
 from registry.past import find_past_model
 from registry.references import target_named
-from web.api.bodies import IntervalBody
+from web.api.bodies.history import IntervalBody
 from web.api.paging import listed
 from web.api.resource import Resource
 from web.api.schema import PAGING, QUERY_TEXT, operation, paged, query

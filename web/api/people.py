@@ -12,7 +12,7 @@ from accounts.services.people import GrantNotFound
 from accounts.services.tokens import TokenNotFound
 from registry.queries import find_model
 from web.api import inputs
-from web.api.bodies import GrantBody, IssuedToken, Me, TeamBody, TokenBody, UserBody
+from web.api.bodies.people import GrantBody, IssuedToken, Me, TeamBody, TokenBody, UserBody
 from web.api.paging import listed
 from web.api.resource import Resource, as_id
 from web.api.schema import PAGING, operation, paged

@@ -15,7 +15,7 @@ from registry.policy import Scope
 from registry.ruling import rulings
 from registry.services import policies
 from web.api import inputs
-from web.api.bodies import PolicyBody, PolicyRevisionBody, Rulings
+from web.api.bodies.policies import PolicyBody, PolicyRevisionBody, Rulings
 from web.api.filters import PolicyFilters
 from web.api.paging import listed
 from web.api.resource import Resource, as_id, etag_of, expected_revision

@@ -18,7 +18,7 @@ from registry.outlook import outlook
 from registry.services import afterwards, discussion, promotions, rollback
 from web.api import inputs, waiting
 from web.api.authentication import TokenAuthentication
-from web.api.bodies import PromotionBody, PromotionDetail
+from web.api.bodies.promotions import PromotionBody, PromotionDetail
 from web.api.filters import PromotionFilters
 from web.api.paging import listed
 from web.api.resource import Resource, as_id, digest_etag

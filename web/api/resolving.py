@@ -21,7 +21,8 @@ from registry.references import parse
 from registry.resolving import Resolved, resolve
 from web.api import waiting
 from web.api.authentication import WORKSPACE_HEADER
-from web.api.bodies import ResolvedBody, url
+from web.api.bodies.resolving import ResolvedBody
+from web.api.bodies.shared import url
 from web.api.errors import problem
 from web.api.resource import has, refuse_unknown
 from web.api.schema import IF_NONE_MATCH, WAIT, operation, query, told

@@ -13,7 +13,7 @@ from drf_spectacular.openapi import AutoSchema
 from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, PolymorphicProxySerializer, extend_schema
 from rest_framework import serializers
 
-from web.api.bodies import Problem
+from web.api.bodies.shared import Problem
 from web.api.inputs import KEY, TAG_KEY, Input, Text
 from web.api.paging import DEFAULT, LIMIT
 

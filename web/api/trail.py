@@ -15,7 +15,8 @@ from core import text
 from lineage.queries import whole_run
 from registry import queries
 from registry.services import audits
-from web.api.bodies import EntryBody, RunBody, VerdictBody
+from web.api.bodies.audit import EntryBody, VerdictBody
+from web.api.bodies.runs import RunBody
 from web.api.paging import listed
 from web.api.resource import Resource
 from web.api.schema import PAGING, QUERY_TEXT, operation, paged, query

@@ -11,7 +11,7 @@ from lineage.queries import find_upload
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
 from web import files
-from web.api.bodies import FileBody
+from web.api.bodies.catalog import FileBody
 from web.api.paging import listed
 from web.api.parsing import OctetStream
 from web.api.resource import Resource

@@ -19,7 +19,7 @@ from registry.services import catalog
 from registry.services.catalog import Origin
 from web import files
 from web.api import inputs
-from web.api.bodies import FileBody, OccupancyBody, VersionBody
+from web.api.bodies.catalog import FileBody, OccupancyBody, VersionBody
 from web.api.filters import VersionFilters
 from web.api.paging import listed
 from web.api.resource import Resource, etag_of, expected_revision
