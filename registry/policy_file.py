@@ -185,7 +185,7 @@ def _said(entry: Entry) -> dict[str, Any]:
 
 def _gate_said(definition: Mapping[str, Any]) -> dict[str, Any]:
     """In the order of the gate's own table: the database keeps none."""
-    order = ["gate", *GATES[definition["gate"]].properties]
+    order = ["gate", *GATES[definition["gate"]].properties, *sorted(definition)]
     return {
         name: dict(sorted(value.items())) if isinstance(value, dict) else value
         for name, value in sorted(definition.items(), key=lambda item: order.index(item[0]))

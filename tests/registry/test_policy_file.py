@@ -38,7 +38,7 @@ policies:
   - gate: required_checks
     names:
     - bias
-    by:
+    reported_by:
     - ci
   approval_days: 365
   bypass: false

@@ -22,6 +22,11 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-email",
     "bad-page-token",
     "bad-path",
+    "bad-gate",
+    "bad-rules",  # a team that is needed and left out, an exclusive Archived, a number that no double holds
+    "bad-scope",
+    "bad-target",
+    "no-such-team",
     "bad-source",
     "bad-time",  # the year 0 and leap seconds, which RFC 3339 has and no calendar of ours
     "empty-comment",

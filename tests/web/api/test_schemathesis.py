@@ -37,6 +37,7 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
         approve(live, promoted)
         approve(live, served)
         assert call(live, "ci", "PUT", f"models/{served['model']}/aliases/champion", {"version": 1})[0] == 200
+        written = call(live, "admin", "PUT", "policies", {"target": "@fuzzed", "model": opened["model"]})[2]
         sent = call(
             live,
             "admin",
@@ -54,6 +55,7 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
             "number": [1],
             "version": [1],
             "alias": ["champion"],
+            "policy_id": [written["id"]],
             "promotion_id": [opened["id"], promoted["id"]],
             "comment_id": [said["id"]],
             "check": ["tests"],
