@@ -39,7 +39,7 @@ from registry.references import target_named, version_number
 from registry.ruling import Ruling, ruling
 from registry.services.carrying import adopt, carry_out
 from registry.services.closing import supersede
-from registry.services.locks import locked_model, version_of
+from registry.services.locks import locked_model, ruled, version_of
 from registry.services.promotions import holds, reason_given
 
 
@@ -92,7 +92,7 @@ def roll_back_to(
     version = version_of(model, found.version.number)
     same = Promotion.objects.open().filter(version=version, target=found.target)
     supersede(actor, model, same, why=f"{actor.username} rolled back to it")
-    promotion = _opened(actor, version, ruling(model, found.target))
+    promotion = _opened(actor, version, ruled(model, found.target))
     restored = {"restores": str(found.promotion.pk)} if found.promotion else {}
     look = outlook(promotion)
     carry_out(actor, promotion, look.evidence, look.judged, rollback=True, reason=reason, more=restored)
