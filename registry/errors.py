@@ -366,6 +366,10 @@ class TooManyMentions(Invalid):
     field = "text"
 
 
+class NotAsked(NotFound):
+    """{username!r} was not asked to review this promotion."""
+
+
 class NotYoursToAsk(Denied):
     """Only who asked for the promotion, and those who may review it, can say who is asked to review it."""
 

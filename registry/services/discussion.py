@@ -23,6 +23,7 @@ from registry.errors import (
     CommentNotFound,
     EmptyComment,
     NoSuchReviewer,
+    NotAsked,
     NotYourComment,
     NotYoursToAsk,
     PromotionClosed,
@@ -179,12 +180,14 @@ def request_review(actor: Actor, promotion_id: uuid.UUID, usernames: Collection[
 
 @transaction.atomic
 def unask(actor: Actor, promotion_id: uuid.UUID, username: str) -> Promotion:
-    """Take it back that somebody was asked to review a promotion. Nothing happens when he was not. NotYoursToAsk."""
+    """Take it back that somebody was asked to review a promotion. Raises NotAsked, NotYoursToAsk."""
     promotion = _locked_for_asking(actor, promotion_id)
     asked = promotion.review_requests.filter(reviewer__in=User.objects.named(username)).select_related("reviewer")
-    if found := asked.first():
-        found.delete()
-        emit_promotion(actor, Verb.PROMOTION_REVIEW_REQUESTED, promotion, asked=[], unasked=[found.reviewer.username])
+    found = asked.first()
+    if found is None:
+        raise NotAsked(username=username)
+    found.delete()
+    emit_promotion(actor, Verb.PROMOTION_REVIEW_REQUESTED, promotion, asked=[], unasked=[found.reviewer.username])
     return promotion
 
 

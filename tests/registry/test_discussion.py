@@ -181,7 +181,8 @@ def test_those_who_asked_for_it_and_those_who_review_ask_people(
     entry = AuditEntry.objects.filter(verb="promotion.review_requested").latest("id")
     assert entry.data["unasked"] == ["reviewer"]
     before = AuditEntry.objects.count()
-    discussion.unask(reviewer, promotion.pk, "reviewer")
+    with pytest.raises(errors.NotAsked):
+        discussion.unask(reviewer, promotion.pk, "reviewer")
     assert AuditEntry.objects.count() == before
 
 

@@ -91,7 +91,7 @@ def test_other_spellings_of_the_same_are_written_as_one() -> None:
             "policies:\n- target: Staging\n  gates:\n  - gate: metric_threshold\n    metric: auc\n    at_least: .nan\n",
             "Line 6: gates[0].at_least is nan",
         ),
-        ("policies:\n- target: Staging\n  gates:\n  - gate: x\n", "Line 4: gates[0].gate 'x' is not a gate"),
+        ("policies:\n- target: Staging\n  gates:\n  - gate: x\n", 'Line 4: gates[0].gate is "x", which is no gate'),
         ("policies:\n- target: Staging\n  gates: [{gate: metric_threshold, metric: 2026-01-01}]\n", "Line 3: gates[0]"),
         ("policies: [\n", "Line 2: It is not YAML"),
         ("policies:\n- &a {target: Staging}\n- *a\n", "Line 2: Anchors and aliases are not taken"),

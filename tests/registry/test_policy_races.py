@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 from django.db import transaction
 
-from accounts import audit
+from accounts import verification
 from accounts.actor import Actor
 from core.errors import Refusal
 from registry.lifecycle import State
@@ -112,7 +112,7 @@ def test_approvals_and_edits_at_once_never_carry_out_with_fewer_than_asked(
         # An edit that had begun and waited for the decision may have the earlier time; its own row tells.
         assert counted >= decided.terms.approvals
         assert counted >= needed or not Policy.objects.filter(created_at__lt=decided.decided_at).exists()
-    assert [flaw for _, flaw in audit.verify() if flaw] == []
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def test_16_who_write_the_same_policy_at_once_make_one(maintainer: Actor) -> None:

@@ -134,18 +134,18 @@ class VersionElsewhere(_NewVersion):
     run_id = Text(max_length=64, required=False, help_text="The run that made it; may lie on another server.")
 
 
-class NewPromotion(Input):
+class PromotionToTarget(Input):
     model = Text(max_length=255, pattern=_NAME)
     version = Whole(min_value=1, max_value=2**31 - 1)
-    target = Target(required=False, help_text="The stage, or '@' and the alias, that it is to hold.")
-    stage = StageName(required=False, help_text="The same for a stage: give this or `target`.")
+    target = Target(help_text="The stage, or '@' and the alias, that it is to hold.")
     comment = Text(max_length=10_000, lines=True, required=False)
 
-    def validate(self, attrs: Any) -> Any:
-        wanted = [attrs.pop(name) for name in ("target", "stage") if name in attrs]
-        if len(wanted) != 1:
-            raise serializers.ValidationError({"target": ["Give exactly one of target and stage."]})
-        return {**attrs, "target": wanted[0]}
+
+class PromotionToStage(Input):
+    model = Text(max_length=255, pattern=_NAME)
+    version = Whole(min_value=1, max_value=2**31 - 1)
+    stage = StageName(help_text="The same for a stage.")
+    comment = Text(max_length=10_000, lines=True, required=False)
 
 
 def _rule(name: str) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Callable
 from typing import Any
 
+from drf_spectacular.utils import PolymorphicProxySerializer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
@@ -25,6 +26,11 @@ from web.api.resource import Resource, as_id, digest_etag
 from web.api.schema import IDEMPOTENCY_KEY, IF_NONE_MATCH, PAGING, WAIT, operation, paged, told
 
 TAG = "Promotions"
+_NEW_PROMOTION = PolymorphicProxySerializer(
+    component_name="NewPromotion",
+    serializers=[inputs.PromotionToTarget, inputs.PromotionToStage],
+    resource_type_field_name=None,
+)
 
 
 def _body(promotion: Promotion) -> Any:
@@ -55,17 +61,19 @@ class Promotions(Resource):
         tag=TAG,
         description="201: a promotion was opened and waits for what `missing` names. 200: it was carried out at once, "
         "or the open one for the same version and target was found.",
-        takes=inputs.NewPromotion,
+        takes=_NEW_PROMOTION,
         answers={201: PromotionDetail, 200: PromotionDetail},
         parameters=[IDEMPOTENCY_KEY, told("Location", "The promotion.", 200, 201)],
         fails=[409, 422],
     )
     def post(self, request: Request) -> Response:
-        given = self.accepted(inputs.NewPromotion)
+        by_stage = "stage" in request.data and "target" not in request.data
+        given = self.accepted(inputs.PromotionToStage if by_stage else inputs.PromotionToTarget)
+        target = given["stage" if by_stage else "target"]
 
         def ask() -> tuple[int, Any]:
             asked = promotions.request(
-                self.actor, given["model"], given["version"], given["target"], comment=given.get("comment", "")
+                self.actor, given["model"], given["version"], target, comment=given.get("comment", "")
             )
             opened = asked.opened_now and asked.state == State.OPEN
             return 201 if opened else 200, _body(queries.find_promotion(self.actor, asked.pk))

@@ -18,6 +18,7 @@ import schemathesis
 KNOWN: dict[str, list[Any]] = json.loads(os.environ["VOUCH_FUZZ_KNOWN"])
 KEEP: dict[str, list[str]] = json.loads(os.environ["VOUCH_FUZZ_KEEP"])
 REFUSED_FOR_THEIR_MEANING = {
+    "bad-day",  # one that no calendar has
     "bad-character",  # deceiving or control characters, of which Unicode has more than a pattern can tell
     "bad-email",
     "bad-page-token",
@@ -27,6 +28,7 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-scope",
     "bad-target",
     "no-such-team",
+    "nothing-to-wait-for",  # a moment in the past
     "bad-source",
     "bad-time",  # the year 0 and leap seconds, which RFC 3339 has and no calendar of ours
     "empty-comment",

@@ -9,8 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.services import people
-from registry.models import Promotion
-from registry.services import aliases, catalog, checks, discussion, promotions
+from registry.models import Policy, Promotion
+from registry.policy import Scope
+from registry.services import aliases, catalog, checks, discussion, policies, promotions
 from tests import make
 from tests.web.api.conftest import Api, api_of
 
@@ -30,6 +31,8 @@ QUERIES = {
     "promotions/{promotion_id}/comments": 4,
     "uploads/u": 3,
     "promotions": 2,
+    "policies": 2,
+    "policies/{policy_id}/revisions": 3,
     "tokens": 2,
     "users": 2,
     "grants": 2,
@@ -49,6 +52,8 @@ def fill(actor: Actor, times: int) -> None:
         checks.report(actor, "churn", 1, check=f"check-{number}", state="passed")
         discussion.comment(actor, "churn", 1, f"@{actor.username} {number}", promotion=first.pk)
         make.model(actor, f"other-{number}")
+        policies.write(actor, Scope(model=f"other-{number}"), "Production", {})
+        policies.write(actor, Scope(pattern="other-*"), "Staging", {"lifetime_days": number})
         catalog.tag_model(actor, f"other-{number}", "team", "risk")
         user = make.actor(f"user-{number}", Role.VIEWER)
         people.set_team(actor, name=f"team-{number}", usernames=[user.username])
@@ -64,6 +69,7 @@ def test_a_list_takes_as_many_queries_for_ten_rows_as_for_one(path: str, adminis
     counts = []
     for times in (1, 3):
         fill(administrator, times)
+        path = path.replace("{policy_id}", str(Policy.objects.order_by("created_at")[0].pk))
         path = path.replace("{promotion_id}", str(Promotion.objects.order_by("requested_at")[0].pk))
         caller("GET", path)  # notes the first use of the token
         with CaptureQueriesContext(
