@@ -13,7 +13,7 @@ from django.db.models.functions import RowNumber
 
 from lineage.models import Manifest
 from lineage.provenance import Provenance, recorded
-from registry.gates import Candidate, CheckFacts, CheckState, Facts, Files, RunFacts, Stay
+from registry.gates import GATES, Candidate, CheckFacts, CheckState, Facts, Files, RunFacts, Stay
 from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
 
 _STAYS = 100  # of one version: the newest
@@ -34,6 +34,8 @@ def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]
 
 
 def _in_stages(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    if len(promotions) == 1:  # what a decision asks under the model's lock: a plain statement is made sooner
+        return {promotion.pk: version for promotion in promotions if (version := _in_stage(promotion))}
     newest = (
         Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("target"), ended_at__isnull=True)
         .exclude(version=OuterRef("version"))
@@ -55,6 +57,13 @@ def _in_stages(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     }
 
 
+def _in_stage(promotion: Promotion) -> Version | None:
+    held = Occupancy.objects.filter(model=promotion.model_id, stage=promotion.target, ended_at__isnull=True)
+    held = held.exclude(version=promotion.version_id).select_related("version__manifest", "version__registrar")
+    newest = held.order_by("-number").first()
+    return newest.version if newest else None
+
+
 def _at_aliases(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     pointers = Alias.objects.filter(
         model__in={promotion.model_id for promotion in promotions},
@@ -71,7 +80,7 @@ def _at_aliases(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
 def facts_of(
     promotions: Collection[Promotion], incumbents: Mapping[uuid.UUID, Version], now: datetime.datetime
 ) -> dict[uuid.UUID, Facts]:
-    """What the gates of each promotion look at, by its id. Four queries; none when no promotion has a gate.
+    """What the gates of each promotion look at, by its id. At most four queries; none when no promotion has a gate.
 
     Their models, versions and manifests are loaded.
     """
@@ -81,7 +90,8 @@ def facts_of(
     versions = {promotion.version_id: promotion.version for promotion in gated}
     before = {promotion.pk: incumbents[promotion.pk] for promotion in gated if promotion.pk in incumbents}
     versions |= {version.pk: version for version in before.values()}
-    known = _Known.of(versions.values())
+    reads = {each for promotion in gated for asked in promotion.terms.gates for each in GATES[asked["gate"]].reads}
+    known = _Known.of(versions.values(), reads)
     return {
         promotion.pk: Facts(
             candidate=known.candidate(promotion.version, promotion.model.description),
@@ -102,16 +112,15 @@ class _Known:
     stays: Mapping[uuid.UUID, list[Stay]]
 
     @classmethod
-    def of(cls, versions: Collection[Version]) -> _Known:
+    def of(cls, versions: Collection[Version], reads: Collection[str]) -> _Known:
+        """What `reads` names of these versions. A query for each."""
         ids = [version.pk for version in versions]
-        tags: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
-        for version_id, key, value in VersionTag.objects.filter(version__in=ids).values_list("version", "key", "value"):
-            tags[version_id][key] = value
-        stays: dict[uuid.UUID, list[Stay]] = defaultdict(list)
-        for version_id, stage, started_at, ended_at in _newest_stays(ids):
-            stays[version_id].append(Stay(stage, started_at, ended_at))
-        runs = recorded({version.run_id for version in versions if version.run_id})
-        return cls(runs, tags, newest_checks(ids), stays)
+        return cls(
+            runs=recorded({version.run_id for version in versions if version.run_id}) if "run" in reads else {},
+            tags=_tags(ids) if "tags" in reads else {},
+            checks=newest_checks(ids) if "checks" in reads else {},
+            stays=_newest_stays(ids) if "stays" in reads else {},
+        )
 
     def candidate(self, version: Version, model_description: str = "") -> Candidate:
         return Candidate(
@@ -143,12 +152,22 @@ def _reported(check: Check) -> CheckFacts:
     return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary[:_QUOTED], check.values)
 
 
-def _newest_stays(
-    version_ids: Collection[uuid.UUID],
-) -> list[tuple[uuid.UUID, str, datetime.datetime, datetime.datetime | None]]:
+def _tags(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]:
+    found: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
+    tags = VersionTag.objects.filter(version__in=version_ids)
+    for version_id, key, value in tags.values_list("version", "key", "value"):
+        found[version_id][key] = value
+    return found
+
+
+def _newest_stays(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Stay]]:
     place = Window(RowNumber(), partition_by="version", order_by=F("started_at").desc())
     held = Occupancy.objects.filter(version__in=version_ids).annotate(place=place).filter(place__lte=_STAYS)
-    return list(held.order_by("started_at").values_list("version", "stage", "started_at", "ended_at"))
+    stays: dict[uuid.UUID, list[Stay]] = defaultdict(list)
+    rows = held.order_by("started_at").values_list("version", "stage", "started_at", "ended_at")
+    for version_id, stage, started_at, ended_at in rows:
+        stays[version_id].append(Stay(stage, started_at, ended_at))
+    return stays
 
 
 def _files(manifest: Manifest) -> Files:

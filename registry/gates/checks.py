@@ -50,4 +50,5 @@ REQUIRED_CHECKS = Gate(
     required=["names"],
     title=_title,
     judge=_judge,
+    reads=["checks"],
 )

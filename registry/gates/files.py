@@ -49,6 +49,7 @@ DIGEST = Gate(
     required=[],
     title=_digest_title,
     judge=_digest,
+    reads=[],
 )
 
 
@@ -96,6 +97,7 @@ SIGNATURE = Gate(
     required=[],
     title=_signature_title,
     judge=_signature,
+    reads=[],
 )
 
 
@@ -162,4 +164,5 @@ LINEAGE = Gate(
     required=[],
     title=_lineage_title,
     judge=_lineage,
+    reads=["run"],
 )

@@ -143,6 +143,8 @@ class Gate:
     required: Sequence[str]
     title: Callable[[Definition], str]
     judge: Callable[[Definition, Facts], Verdict]
+    # Of a version's run, tags, checks and stays: what it looks at. The others are not fetched for it.
+    reads: Sequence[str]
     one_of: Sequence[str] = ()  # exactly one of these must be there
     any_of: Sequence[str] = ()  # at least one of these
     together: Mapping[str, Sequence[str]] = field(default_factory=dict)  # what makes sense with others alone

@@ -80,6 +80,7 @@ METRIC_THRESHOLD = Gate(
     together=WITH_CHECK,
     title=lambda definition: f"{_named(definition)} {_bound(definition)}",
     judge=_threshold,
+    reads=["run", "checks"],
 )
 
 
@@ -143,4 +144,5 @@ NOT_WORSE = Gate(
     together=WITH_CHECK,
     title=_not_worse_title,
     judge=_not_worse,
+    reads=["run", "checks"],
 )

@@ -56,6 +56,7 @@ SOAK = Gate(
     required=["stage", "hours"],
     title=lambda definition: f"{span(_needed(definition))} in {definition['stage']}",
     judge=_soak,
+    reads=["stays"],
 )
 
 
@@ -105,4 +106,5 @@ FRESH_EVALUATION = Gate(
     together=WITH_CHECK,
     title=_fresh_title,
     judge=_fresh_evaluation,
+    reads=["run", "checks"],
 )

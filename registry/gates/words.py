@@ -60,6 +60,7 @@ REQUIRED_TAGS = Gate(
     any_of=["keys", "allowed"],
     title=_tags_title,
     judge=_required_tags,
+    reads=["tags"],
 )
 
 
@@ -128,4 +129,5 @@ DESCRIPTION = Gate(
     required=[],
     title=_description_title,
     judge=_description,
+    reads=[],
 )

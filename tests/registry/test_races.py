@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts import verification
 from accounts.actor import Actor
 from accounts.models import AuditEntry, RememberedAnswer
-from accounts.services import idempotency
+from accounts.services import idempotency, people
 from core.errors import Refusal
 from registry import errors
 from registry.lifecycle import Stage, State
@@ -221,6 +221,15 @@ def test_32_requests_for_the_same_promotion_open_one(requester: Actor) -> None:
     make.version(requester)
     opened = at_once(*[lambda: promotions.request(requester, "churn", 1, "Production")] * CLIENTS)
     assert len({promotion.pk for promotion in opened}) == Promotion.objects.count() == 1  # type: ignore[attr-defined]
+
+
+def test_32_writes_that_belong_to_no_model_leave_their_chain_whole(administrator: Actor) -> None:
+    """No model's lock stands before the chain's own."""
+    names = [f"user-{number}" for number in range(CLIENTS)]
+    made = at_once(*(lambda name=name: people.create_user(administrator, username=name) for name in names))
+    assert [result for result in made if isinstance(result, Exception)] == []
+    assert AuditEntry.objects.filter(verb="user.created", subject__startswith="user user-").count() == CLIENTS
+    assert [flaw for _, flaw in verification.verify() if flaw] == []
 
 
 def test_32_clients_create_the_model_of_one_name_and_one_succeeds(requester: Actor) -> None:
