@@ -84,7 +84,7 @@ def words(of: Collection[Promotion]) -> dict[uuid.UUID, Word]:
     """
     if not of:
         return {}
-    counted = Q(approvals__evidence=F("decided_evidence"))
+    counted = Q(approvals__counted=True)
     decided = Promotion.objects.filter(
         version__in={promotion.version_id for promotion in of},
         target__in={promotion.target for promotion in of},

@@ -186,6 +186,12 @@ class NeverThere(Conflict):
     field = "to"
 
 
+class NotVouchedFor(Conflict):
+    """Version {version} of {name!r} was in {target} before, but {why}: ask for a promotion{instead}."""
+
+    field = "to"
+
+
 class CannotServe(Conflict):
     """Version {version} of {name!r} cannot be rolled back to, {why}: ask for the promotion of another
     version{instead}."""

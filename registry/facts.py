@@ -82,6 +82,9 @@ def facts_of(
 ) -> dict[uuid.UUID, Facts]:
     """What the gates of each promotion look at, by its id. At most four queries; none when no promotion has a gate.
 
+    One more for each promotion that is compared with what is there, into a place where nothing is: it is compared with
+    what was there last, or emptying the place first would be a way past the gate.
+
     Their models, versions and manifests are loaded.
     """
     gated = [promotion for promotion in promotions if promotion.terms.gates]
@@ -89,6 +92,7 @@ def facts_of(
         return {}
     versions = {promotion.version_id: promotion.version for promotion in gated}
     before = {promotion.pk: incumbents[promotion.pk] for promotion in gated if promotion.pk in incumbents}
+    before |= _there_last([promotion for promotion in gated if promotion.pk not in before])
     versions |= {version.pk: version for version in before.values()}
     reads = {each for promotion in gated for asked in promotion.terms.gates for each in GATES[asked["gate"]].reads}
     known = _Known.of(versions.values(), reads)
@@ -100,6 +104,17 @@ def facts_of(
         )
         for promotion in gated
     }
+
+
+def _there_last(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
+    found = {}
+    for promotion in promotions:
+        if promotion.stage and any(asked["gate"] == "not_worse" for asked in promotion.terms.gates):
+            held = Occupancy.objects.filter(model=promotion.model_id, stage=promotion.target)
+            held = held.exclude(version=promotion.version_id).select_related("version__manifest", "version__registrar")
+            if last := held.order_by("-started_at").first():
+                found[promotion.pk] = last.version
+    return found
 
 
 @dataclass(frozen=True)
@@ -179,10 +194,18 @@ def _files(manifest: Manifest) -> Files:
     )
 
 
+def _moment(milliseconds: int) -> datetime.datetime | None:
+    """A time that a client gave; None when no calendar of ours has it."""
+    try:
+        return datetime.datetime.fromtimestamp(milliseconds / 1000, datetime.UTC)
+    except (ValueError, OverflowError, OSError):
+        return None
+
+
 def _run(run: Provenance | None) -> RunFacts | None:
     if run is None:
         return None
-    ended = datetime.datetime.fromtimestamp(run.ended_ms / 1000, datetime.UTC) if run.ended_ms else None
+    ended = _moment(run.ended_ms) if run.ended_ms else None
     return RunFacts(
         metrics=run.metrics,
         ended_at=ended,

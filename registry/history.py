@@ -121,7 +121,7 @@ def _approvals(held: Iterable[Held]) -> dict[int, list[Approval]]:
     given: dict[object, list[Approval]] = {}
     rows = Approval.objects.filter(promotion__in=list(decided)).select_related("reviewer").order_by("at")
     for approval in rows if decided else ():
-        if approval.evidence == decided[approval.promotion_id].decided_evidence:
+        if approval.counted:
             given.setdefault(approval.promotion_id, []).append(approval)
     return {each.pk: given.get(each.promotion_id, []) for each in held}
 

@@ -42,7 +42,7 @@ SELECT m.id, m.name, NULL, v.id, v.number, o.stage, v.source, f.digest, f.size,
        v.run_ref, v.created_at, p.id, p.target, p.decided_at, d.username,
        (SELECT json_agg(u.username ORDER BY a.at) FROM registry_approval a
           JOIN accounts_user u ON u.id = a.reviewer_id
-         WHERE a.promotion_id = p.id AND a.evidence = p.decided_evidence),
+         WHERE a.promotion_id = p.id AND a.counted),
        coalesce(p.bypass, false), coalesce(p.rollback, false), coalesce(p.entry_hash, ''),
        m.deleted_at IS NOT NULL, v.deleted_at IS NOT NULL
   FROM (SELECT id, name, deleted_at FROM registry_model

@@ -127,6 +127,10 @@ def checked(rules: object, target: str) -> dict[str, Any]:
     for name in rules:
         if name not in RULES["properties"]:
             raise BadRules(field=str(name), why="is nothing that a policy says", hint=_SAYS)
+    for name, most in (("teams", 20), ("excluded_teams", 20), ("gates", gates.LIMIT)):
+        # Before the schema, whose comparison of each item with each would take hours for a list that fills a request.
+        if isinstance(rules.get(name), list) and len(rules[name]) > most:
+            raise BadRules(field=name, why=f"holds {len(rules[name])}", hint=f"at most {most} are allowed")
     for error in sorted(Draft202012Validator(RULES).iter_errors(rules), key=lambda error: list(error.path)):
         field = gates.path_of("", error.absolute_path).removeprefix(".") or "rules"
         raise BadRules(field=field, why=f"will not do: {error.message}", hint=_SAYS)

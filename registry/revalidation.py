@@ -27,6 +27,7 @@ class Standing:
     given: tuple[Revalidation, ...]
     reviewers: Collection[int]  # those of their givers who may review the model now
     teams: Mapping[int, Collection[str]]  # of the teams that the terms name: those that each giver is a member of
+    persons_teams: Mapping[int, Collection[str]]  # the same under any account of the giver's person
     excluded: Mapping[int, str]  # users who had part in it, each with the reason in words
 
     def with_one_more(self, revalidation: Revalidation) -> Standing:
@@ -37,7 +38,7 @@ class Standing:
         """In words, why this user, a giver, may not vouch anew; empty when he may."""
         if why := self.excluded.get(user_id):
             return why
-        barred = sorted(set(self.teams.get(user_id, ())) & set(self.terms.excluded_teams))
+        barred = sorted(set(self.persons_teams.get(user_id, ())) & set(self.terms.excluded_teams))
         return f"the policy leaves out the team {barred[0]}, which you are in" if barred else ""
 
     @cached_property
@@ -62,12 +63,14 @@ def standing(promotion: Promotion, *, giver: int | None = None) -> Standing:
     """Who has vouched anew for a promotion that was carried out; `giver` is a user who is about to. Five queries."""
     given = tuple(_given(promotion))
     givers = {each.reviewer_id for each in given} | ({giver} if giver else set())
+    own, persons = teams_among([promotion], givers)
     return Standing(
         terms=promotion.terms,
         given=given,
         reviewers=reviewers_among([promotion], givers).get(promotion.model_id, set()),
-        teams=teams_among([promotion], givers)[0],
-        excluded=had_part([promotion])[promotion.pk],
+        teams=own,
+        persons_teams=persons,
+        excluded=had_part([promotion], carrying_out_too=promotion.bypass)[promotion.pk],
     )
 
 

@@ -192,9 +192,9 @@ def _displaced(promotion: Promotion, before: Collection[Version]) -> list[int]:
 def _approvals(promotion: Promotion, look: Outlook) -> tuple[Vouched, ...]:
     if promotion.state != State.OPEN:
         given = sorted((*look.counting, *look.stale), key=lambda approval: approval.at)
-        decided = promotion.decided_evidence
-        late = "given for other evidence than was decided on"
-        return tuple(Vouched(a, late if decided and a.evidence != decided else "") for a in given)
+        went_through = promotion.state == State.PROMOTED
+        late = "it was not among those on which this went through"
+        return tuple(Vouched(a, late if went_through and not a.counted else "") for a in given)
     found = [Vouched(approval, "") for approval in look.counting]
     found += [Vouched(approval, _stale(promotion, look, approval)) for approval in look.stale]
     return tuple(sorted(found, key=lambda vouched: vouched.approval.at))

@@ -50,6 +50,8 @@ def _last_migration() -> str:
 RACES = ("tests/registry/test_races.py",)
 PROMOTIONS = ("tests/registry/test_promotions.py",)
 MACHINE = ("tests/registry/test_workflow_machine.py",)
+REOPENING = ("tests/registry/test_reopening.py",)
+POLICIES = ("tests/registry/test_policies.py",)
 
 MUTANTS = (
     Mutant(
@@ -86,7 +88,7 @@ MUTANTS = (
         "registry/outlook.py",
         "            and approval.reviewer_id not in self.excluded\n",
         "",
-        (*PROMOTIONS, *MACHINE),
+        ("tests/registry/test_self_approval.py", *MACHINE),
     ),
     Mutant(
         "the digest that is posted is the evidence of now",
@@ -128,14 +130,14 @@ MUTANTS = (
         "registry/services/promotions.py",
         "    promotion.round += 1\n",
         "",
-        MACHINE,
+        (*REOPENING, *MACHINE),
     ),
     Mutant(
         "a stricter policy holds for what is open",
         "registry/services/carrying.py",
         "    asked = tightened(promotion.terms, now.terms)\n",
         "    asked = ()\n",
-        MACHINE,
+        (*POLICIES, *MACHINE),
     ),
     Mutant(
         "gates hold a promotion",

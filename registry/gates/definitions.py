@@ -17,6 +17,7 @@ from registry.errors import BadGate
 from registry.gates.table import GATES
 
 LIMIT = 30  # gates of one policy
+_LONGEST = 100  # items of any list in a definition
 _QUOTED = 60  # characters of a wrong value
 
 
@@ -51,6 +52,7 @@ def _checked(definition: object, field: str) -> dict[str, Any]:
         raise BadGate(field=f"{field}.gate", why=why, hint=f"use one of {', '.join(GATES)}")
     said = dict(definition)
     _is_plain(said, field)
+    _is_short(said, field)
     for error in sorted(_Validator(GATES[name].schema(name)).iter_errors(said), key=_order):
         raise _refusal(name, field, error)
     for path, value in _texts(said, ()):
@@ -63,6 +65,15 @@ def _checked(definition: object, field: str) -> dict[str, Any]:
                 field=place, why=bad.message.removeprefix(f"{place} ").rstrip("."), hint=_takes(name)
             ) from bad
     return said
+
+
+def _is_short(value: object, field: str) -> None:
+    """Refuse lists that no gate takes before the schema sees them: it compares each item with each, for hours."""
+    if isinstance(value, list) and len(value) > _LONGEST:
+        raise BadGate(field=field, why=f"holds {len(value)}", hint=f"at most {_LONGEST} are allowed")
+    items = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(value, list) else ()
+    for key, item in items:
+        _is_short(item, f"{field}[{key}]" if isinstance(value, list) else f"{field}.{shown(key)}")
 
 
 def _is_plain(said: Mapping[str, Any], field: str) -> None:

@@ -88,7 +88,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Facts:
-    """The candidate, the version that it would replace (None: nothing) and the time."""
+    """The candidate, the version that it would replace, or that was there last (None: none ever), and the time."""
 
     candidate: Candidate
     incumbent: Candidate | None

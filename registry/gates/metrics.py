@@ -12,6 +12,7 @@ from registry.gates.frame import (
     REPORTED_BY,
     WITH_CHECK,
     Candidate,
+    CheckState,
     Definition,
     Facts,
     Gate,
@@ -35,7 +36,7 @@ def _value(candidate: Candidate, definition: Definition) -> float | None:
     values: Mapping[str, Any] = candidate.run.metrics if candidate.run else {}
     if "check" in definition:
         check = candidate.check(definition["check"], definition)
-        values = check.values if check else {}
+        values = check.values if check and check.state == CheckState.PASSED else {}
     value = values.get(definition["metric"])
     if value is None:
         return None

@@ -73,6 +73,8 @@ def _fresh_evaluation(definition: Definition, facts: Facts) -> Verdict:
     if at is None:
         return Verdict(Outcome.UNKNOWN, told)
     passed = facts.now - at
+    if passed < _NOTHING:
+        return Verdict(Outcome.UNKNOWN, f"{told} on {at:%Y-%m-%d}, which is yet to come", again_at=at)
     left = datetime.timedelta(days=definition["days"]) - passed
     if left >= _NOTHING:
         return Verdict(Outcome.PASS, f"{told} {age(passed)} ago", again_at=facts.now + left)

@@ -164,6 +164,8 @@ class Approval(models.Model):
     reviewer = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     evidence = models.CharField(max_length=64)
     looked_at = models.JSONField(null=True)  # what the digest was made of
+    # Whether the promotion was carried out on it: known from then on.
+    counted = models.BooleanField(default=False)
     comment = models.TextField(blank=True)
     token_id = models.UUIDField(null=True)
     at = models.DateTimeField()

@@ -208,7 +208,7 @@ def _promotion(
                 "comment": approval.comment,
                 "evidence": approval.evidence,
                 "looked_at": approval.looked_at,
-                "counted": bool(promotion.decided_evidence) and approval.evidence == promotion.decided_evidence,
+                "counted": approval.counted,
             }
             for approval in given
         ],

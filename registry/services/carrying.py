@@ -14,8 +14,6 @@ from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.verbs import Verb
 from registry.errors import ExclusiveStageTaken
-from registry.evidence import Evidence
-from registry.gates import Judged
 from registry.lifecycle import Act, Stage, State, after
 from registry.models import Alias, Model, Occupancy, Pointing, Promotion, Version
 from registry.outbox import emit_all, emit_promotion, of_promotion, of_version
@@ -25,6 +23,7 @@ from registry.ruling import Ruling
 from registry.services.locks import edited, moment, ruled
 from registry.wakeups import wake
 
+_AT_ONCE = 20  # open promotions that one write settles; the sweep settles the others
 _LOOK_AGAIN_AFTER = datetime.timedelta(minutes=1)
 
 
@@ -44,7 +43,7 @@ def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event, w
     if look.missing:
         _held(actor, promotion, look, told)
         return promotion
-    return carry_out(actor, promotion, look.evidence, look.judged, reason=why, told=told)
+    return carry_out(actor, promotion, look, reason=why, told=told)
 
 
 def settle_all(actor: Actor, model: Model, version: Version | None = None, *, why: str = "") -> None:
@@ -53,10 +52,12 @@ def settle_all(actor: Actor, model: Model, version: Version | None = None, *, wh
     open_now = model.promotions.open().filter(policy__gates__0__isnull=False)
     if version:
         open_now = open_now.filter(version=version)
-    for promotion in open_now.select_related("version__manifest").order_by("requested_at"):
+    oldest = open_now.select_related("version__manifest").order_by("requested_at")
+    for promotion in oldest[:_AT_ONCE]:
         promotion.model = promotion.version.model = model
         if promotion.expires_at > timezone.now() and promotion.version.deleted_at is None:
             settle(actor, promotion, why=why)
+    open_now.exclude(pk__in=oldest[:_AT_ONCE].values("pk")).update(look_again_at=timezone.now())
 
 
 def follow(actor: Actor, promotion: Promotion, now: Ruling) -> bool:
@@ -119,8 +120,7 @@ def _look_again_at(look: Outlook) -> datetime.datetime | None:
 def carry_out(
     actor: Actor,
     promotion: Promotion,
-    evidence: Evidence,
-    judged: Sequence[Judged] = (),
+    look: Outlook,
     *,
     bypass: bool = False,
     rollback: bool = False,
@@ -130,8 +130,9 @@ def carry_out(
 ) -> Promotion:
     """Do what an open promotion asks for, whose model is locked, and tell of it after the events that led here.
 
-    `judged` are its gates as they are, which the entry of the decision keeps, and `more` what it tells besides.
+    The entry of the decision keeps what its gates say in `look`, and `more`.
     """
+    evidence = look.evidence
     promotion.state = after(State(promotion.state), Act.CARRY_OUT)
     promotion.bypass, promotion.rollback, promotion.reason = bypass, rollback, reason
     promotion.to_review = bypass or rollback
@@ -157,12 +158,14 @@ def carry_out(
                 "outcome": each.verdict.outcome.value,
                 "reason": each.verdict.reason,
             }
-            for each in judged
+            for each in look.judged
         ],
         **(more or {}),
     )
     promotion.entry_hash = emit_all(actor, promotion.model, [*told, decided, *moved.events])[len(told)].hash
     promotion.save()
+    if look.counting:
+        promotion.approvals.filter(pk__in=[approval.pk for approval in look.counting]).update(counted=True)
     return promotion
 
 

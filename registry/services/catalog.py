@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from django.db import IntegrityError, transaction
-from django.db.models import F, Manager
+from django.db.models import F, Manager, Q
 from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Workspace
+from accounts.models import Token, Workspace
 from accounts.permissions import OutsideToken, reaches, require
 from accounts.roles import Action
 from accounts.verbs import Verb
@@ -36,11 +36,12 @@ from registry.outbox import emit
 from registry.services.aliases import refuse_protected
 from registry.services.carrying import settle_all
 from registry.services.closing import supersede
-from registry.services.locks import edited, locked_model, moment, version_of
+from registry.services.locks import edited, locked_model, moment, ruled, version_of
 
 DESCRIPTION_LIMIT = 100_000
 TAG_VALUE_LIMIT = 5000
 TAGS_LIMIT = 100
+_SERVING = (Stage.STAGING, Stage.PRODUCTION)
 REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
 
@@ -123,9 +124,10 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     model = locked_model(actor, name)
     require(actor, Action.DELETE_MODEL, model)
     _same_revision(model, expected)
-    held = Occupancy.objects.filter(model=model, ended_at__isnull=True, exclusive=True).select_related("version")
+    alone = [stage for stage in _SERVING if ruled(model, stage).terms.exclusive]
+    held = Occupancy.objects.filter(Q(exclusive=True) | Q(stage__in=alone), model=model, ended_at__isnull=True)
     for occupancy in held:
-        raise StageInUse(name=model.name, version=occupancy.version.number, stage=occupancy.stage)
+        raise StageInUse(name=model.name, version=occupancy.number, stage=occupancy.stage)
     refuse_protected(model, dict(model.aliases.values_list("name", "version__number")))
     now = timezone.now()
     supersede(actor, model, model.promotions.open(), why="the model was deleted")
@@ -280,6 +282,9 @@ def _frozen(actor: Actor, origin: Origin) -> _Bytes:
     if origin.copy_of:
         original = origin.copy_of
         contributors = {original.registrar_id, *original.contributors.values_list("pk", flat=True)}
+        if original.registrar_token:
+            made = Token.objects.filter(pk=original.registrar_token)
+            contributors.update(made.values_list("created_by", flat=True))
         return _Bytes(original.manifest, frozenset(contributors))
     folder = origin.place.existing_folder(actor) if origin.place else None
     if folder is None:
@@ -337,7 +342,7 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
             raise NotYourVersion
     _same_revision(version, expected)
     held = version.occupancies.get(ended_at__isnull=True)
-    if held.exclusive:
+    if held.exclusive or ruled(model, held.stage).terms.exclusive:
         raise StageInUse(name=model.name, version=version.number, stage=held.stage)
     refuse_protected(model, dict(version.aliases.values_list("name", "version__number")))
     now = moment(held)

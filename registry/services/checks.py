@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import math
 import re
 import uuid
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.permissions import require
@@ -29,6 +31,7 @@ NAME_LIMIT = 100
 SUMMARY_LIMIT = 10_000
 VALUES_LIMIT = 100
 CHECKS_LIMIT = 100  # different ones on a version
+_REPEATED_WITHIN = datetime.timedelta(minutes=10)
 _TOLD = 1000  # characters of a summary that an event carries
 _SHOWN = 100
 _LINK = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]*([/?#][!-~]*)?", re.IGNORECASE)
@@ -114,7 +117,8 @@ def _concerned(version: Version, check: Check) -> tuple[Promotion, ...]:
 
 def _same(before: Check, said: Check) -> bool:
     return (
-        before.reporter_id == said.reporter_id
+        before.at > timezone.now() - _REPEATED_WITHIN  # a job that says the same a day later says something new
+        and before.reporter_id == said.reporter_id
         and (before.state, before.summary, before.link) == (said.state, said.summary, said.link)
         and {key: float(value) for key, value in before.values.items()} == said.values
     )

@@ -57,6 +57,8 @@ def _each(
             done += act(system_actor(promotion.model.workspace), promotion.pk, now)
         except (Refusal, OperationalError):  # it is gone, or busy; the next sweep looks again
             log.warning("promotion not swept yet", promotion=str(promotion.pk), exc_info=True)
+        except Exception:  # a fault about one promotion must not keep those of all others waiting
+            log.exception("promotion not swept", promotion=str(promotion.pk))
     return done
 
 

@@ -54,7 +54,9 @@ def approve(
         return _just_now(version, target, State.PROMOTED, **given_by) or _nobody(version, target)
     try:
         if evidence:
-            return promotions.approve(actor, promotion.pk, evidence=evidence, comment=comment)
+            return promotions.approve(
+                actor, promotion.pk, evidence=evidence, comment=comment, archive_existing=archive_existing
+            )
         return promotions.approve_as_it_stands(actor, promotion.pk, comment=comment, archive_existing=archive_existing)
     except AlreadyApproved:
         return promotion

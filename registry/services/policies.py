@@ -39,6 +39,7 @@ from registry.services.locks import edit_policies, locked_model, locked_promotio
 log = structlog.get_logger()
 
 COMMENT_LIMIT = 1000
+_AT_ONCE = 200  # open promotions that an edit looks at before it answers
 _PATTERN = re.compile(r"[A-Za-z0-9 ._*?-]{1,255}")
 
 
@@ -174,6 +175,10 @@ def _apply(actor: Actor, wanted: Sequence[Entry], comment: str, prune: bool, dry
     for entry in sorted(wanted, key=lambda entry: entry.scope.model):  # two that apply lock in the same order
         with _told_by_line(entry):
             models[entry.scope.model] = _may_edit(actor, entry.scope)
+    if prune:  # before the lock on the policies, as whoever acts on a model takes them in this order
+        ended = Policy.objects.living().visible_to(actor).filter(model__isnull=False).exclude(model__name__in=models)
+        for name in ended.order_by("model__name").values_list("model__name", flat=True).distinct():
+            locked_model(actor, name)
     edit_policies(actor.workspace_id)
     there = {(p.target, p.scope): p for p in Policy.objects.living().visible_to(actor).select_related("model")}
     found = changes([as_entry(policy) for policy in there.values()], wanted, prune=prune)
@@ -268,11 +273,14 @@ def _revised(actor: Actor, policy: Policy, rules: dict[str, Any] | None, comment
 # --- Open promotions --------------------------------------------------------------------------------------------------
 
 
-def hold_open_promotions(workspace_id: int, target: str = "", model_id: uuid.UUID | None = None) -> list[Promotion]:
+def hold_open_promotions(
+    workspace_id: int, target: str = "", model_id: uuid.UUID | None = None, *, at_once: bool = True
+) -> list[Promotion]:
     """Hold open promotions (into `target`, of one model) to the policy now in force where it is stricter; those held.
 
     A transaction each, after the one of the edit: a promotion that is decided meanwhile looks for itself, and so does
-    one that is busy now when somebody next acts on it. The sweep comes back to it.
+    one that is busy now when somebody next acts on it. The sweep comes back to it, and to what is more than fits into
+    one request (`at_once`).
     """
     here = Promotion.objects.open().filter(model__workspace=workspace_id, model__deleted_at__isnull=True)
     if target:
@@ -280,13 +288,16 @@ def hold_open_promotions(workspace_id: int, target: str = "", model_id: uuid.UUI
     if model_id:
         here = here.filter(model=model_id)
     held = []
-    for promotion in here.select_related("model__workspace", "version").order_by("requested_at"):
+    oldest = here.select_related("model__workspace", "version").order_by("requested_at")
+    for promotion in oldest[:_AT_ONCE] if at_once else oldest:
         if rules_of.tightened(promotion.terms, ruling(promotion.model, promotion.target).terms):
             try:
                 if _hold(system_actor(promotion.model.workspace), promotion.pk):
                     held.append(promotion)
             except (Refusal, OperationalError):
                 log.warning("promotion not held to its policy yet", promotion=str(promotion.pk), exc_info=True)
+            except Exception:  # the edit is written: a fault about one promotion must not hide that
+                log.exception("promotion not held to its policy", promotion=str(promotion.pk))
     return held
 
 
@@ -294,13 +305,13 @@ def hold_after_edits(since: datetime.datetime) -> int:
     """The same for what was edited since then, should it have been cut short; returns how many promotions were held."""
     edited = Policy.objects.filter(Q(updated_at__gte=since) | Q(retired_at__gte=since))
     about: Collection[tuple[int, str]] = set(edited.values_list("workspace", "target"))
-    return sum(len(hold_open_promotions(workspace_id, target)) for workspace_id, target in about)
+    return sum(len(hold_open_promotions(workspace_id, target, at_once=False)) for workspace_id, target in about)
 
 
 @transaction.atomic
 def _hold(actor: Actor, promotion_id: uuid.UUID) -> bool:
     promotion = locked_promotion(actor, promotion_id)
-    if promotion.state != State.OPEN:
+    if promotion.state != State.OPEN or promotion.expires_at <= timezone.now():
         return False
     before: dict[str, Any] = promotion.policy
     return bool(settle(actor, promotion).policy != before)

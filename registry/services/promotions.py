@@ -113,7 +113,7 @@ def take_or_ask(
         return None
     look = outlook(promotion)
     if promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id):
-        carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=comment)
+        carry_out(actor, promotion, look, bypass=True, reason=comment)
         return None
     return _review_needed(promotion, look)
 
@@ -151,16 +151,19 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
             policy=now.terms.name, missing="; ".join(look.missing), reasons=look.missing, link=promotion.page
         )
     look = outlook(promotion)
-    return carry_out(actor, promotion, look.evidence, look.judged, bypass=True, reason=reason)
+    return carry_out(actor, promotion, look, bypass=True, reason=reason)
 
 
-def approve(actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: str = "") -> Promotion:
+def approve(
+    actor: Actor, promotion_id: uuid.UUID, *, evidence: str, comment: str = "", archive_existing: bool = False
+) -> Promotion:
     """Vouch for a promotion; it is carried out when this was the last thing needed.
 
-    `evidence` is the digest of what the reviewer looked at. Raises SelfApproval, AlreadyApproved; and EvidenceChanged,
+    `evidence` is the digest of what the reviewer looked at: with `archive_existing`, of a promotion that archives the
+    other versions in the stage. Raises SelfApproval, AlreadyApproved; and EvidenceChanged,
     which a policy that was tightened since is a reason for too.
     """
-    return _approved(actor, promotion_id, evidence, comment)
+    return _approved(actor, promotion_id, evidence, comment, archive_existing)
 
 
 def approve_as_it_stands(
@@ -332,6 +335,8 @@ def open_for(
         promotion.opened_now = True
         emit_promotion(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment, policy=now.terms.name)
     promotion.model, promotion.version = model, version
+    if archive_existing:
+        _archive_others(promotion)
     _asks(actor, promotion)
     return promotion
 

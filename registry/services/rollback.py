@@ -27,6 +27,7 @@ from registry.errors import (
     NeverThere,
     NothingBefore,
     NothingToCompare,
+    NotVouchedFor,
     SeveralAtOnce,
     VersionNotFound,
 )
@@ -95,7 +96,7 @@ def roll_back_to(
     promotion = _opened(actor, version, ruled(model, found.target))
     restored = {"restores": str(found.promotion.pk)} if found.promotion else {}
     look = outlook(promotion)
-    carry_out(actor, promotion, look.evidence, look.judged, rollback=True, reason=reason, more=restored)
+    carry_out(actor, promotion, look, rollback=True, reason=reason, more=restored)
     _keep_word(promotion, found.promotion)
     return promotion
 
@@ -119,9 +120,26 @@ def _wanted(model: Model, target: object, to: object) -> Earlier:
         raise AlreadyThere(**about)
     if version.status != VersionStatus.READY:
         raise CannotServe(**about, why=f"as it is {version.status}", instead=_instead(model, found))
+    if found.promotion and (why := _not_vouched_for(found.promotion, now)):
+        raise NotVouchedFor(**about, why=why, instead=_instead(model, found))
     if version.manifest is None and found.promotion:
         raise NothingToCompare(**about, instead=_instead(model, found))
     return found
+
+
+def _not_vouched_for(promotion: Promotion, now: Ruling) -> str:
+    """In words, why the word on which the version was there does not do for a rollback; empty when it does.
+
+    Where people have to approve, somebody must have vouched for it: a reviewer, or an administrator who went past the
+    policy and was not contradicted afterwards.
+    """
+    word = earlier.words([promotion]).get(promotion.pk)
+    origin = word.promotion if word else promotion
+    if origin.review_agrees is False:
+        return "whoever looked at it afterwards did not agree"
+    if now.terms.asks_people and not origin.bypass and not (word and word.approved_by):
+        return "nobody had to approve it then"
+    return ""
 
 
 def _named(model: Model, target: str, to: object) -> Earlier:

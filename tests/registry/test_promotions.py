@@ -19,10 +19,11 @@ from registry import errors
 from registry.lifecycle import Stage, State
 from registry.models import Occupancy, Promotion
 from registry.outlook import outlook
+from registry.policy import Scope
 from registry.queries import find_version
 from registry.references import parse
 from registry.resolving import resolve
-from registry.services import catalog, clock, promotions
+from registry.services import catalog, clock, policies, promotions
 from registry.services.catalog import Origin
 from tests import make
 
@@ -201,6 +202,22 @@ def test_an_approval_of_other_evidence_is_refused(churn: None, requester: Actor,
     with pytest.raises(errors.EvidenceChanged):
         promotions.approve(reviewer, second.pk, evidence=seen)
     assert promotions.approve(reviewer, second.pk, evidence=make.evidence(second)).state == State.PROMOTED
+
+
+def test_approvals_of_different_evidence_do_not_add_up(
+    churn: None, requester: Actor, reviewer: Actor, second_reviewer: Actor, administrator: Actor
+) -> None:
+    policies.write(administrator, Scope(), "Production", {"approvals": 2})
+    promotion = promotions.request(requester, "churn", 1, "Production")
+    promotions.approve(reviewer, promotion.pk, evidence=make.evidence(promotion))
+    promotions.transition(administrator, "churn", 2, "Production")  # now something is there that nobody had looked at
+    look = make.outlook_of(promotion)
+    assert (look.lacking, len(look.stale)) == (2, 1)
+    promotions.approve(second_reviewer, promotion.pk, evidence=make.evidence(promotion))
+    promotion.refresh_from_db()
+    assert promotion.state == State.OPEN
+    promotions.approve(reviewer, promotion.pk, evidence=make.evidence(promotion))
+    assert stage_of(requester, 1) == Stage.PRODUCTION
 
 
 def test_a_reviewer_who_lost_the_role_no_longer_counts(

@@ -297,6 +297,17 @@ def test_the_database_refuses_a_version_in_two_stages(requester: Actor) -> None:
         occupy(version, Stage.STAGING)
 
 
+def test_the_database_refuses_a_second_open_promotion_to_the_same_place(requester: Actor) -> None:
+    make.model(requester)
+    make.version(requester)
+    first = promotions.request(requester, "churn", 1, "Production")
+    first.pk, first._state.adding = None, True
+    with pytest.raises(IntegrityError, match="one_open_promotion_for_each_target"):
+        Promotion.objects.create(
+            **{field.attname: getattr(first, field.attname) for field in Promotion._meta.fields if field.name != "id"}
+        )
+
+
 def test_the_database_refuses_a_version_number_twice(requester: Actor) -> None:
     make.model(requester)
     make.version(requester)

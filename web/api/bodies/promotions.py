@@ -162,14 +162,8 @@ class PromotionDetail(PromotionBody):
     def get_approvals(self, row: Promotion) -> Any:
         look = self._outlook
         given = sorted((*look.counting, *look.stale), key=lambda approval: approval.at)
-        decided = None if row.state == State.OPEN else row.decided_evidence
-        return [
-            {
-                **ApprovalBody(approval).data,
-                "counts": approval in look.counting if decided is None else approval.evidence == decided,
-            }
-            for approval in given
-        ]
+        is_open = row.state == State.OPEN
+        return [{**ApprovalBody(a).data, "counts": a in look.counting if is_open else a.counted} for a in given]
 
     @extend_schema_field(CheckBody(many=True))
     def get_checks(self, row: Promotion) -> Any:
