@@ -144,7 +144,7 @@ MUTANTS = (
         "registry/outlook.py",
         '        return (*self.unvouched, *(f"{judged.title}: {judged.verdict.reason}" for judged in self.failing))\n',
         "        return self.unvouched\n",
-        MACHINE,
+        ("tests/registry/test_checks.py", *MACHINE),
     ),
     Mutant(
         "an overdue promotion is not decided",
