@@ -48,16 +48,19 @@ def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event, w
 
 def settle_all(actor: Actor, model: Model, version: Version | None = None, *, why: str = "") -> None:
     """Settle the open promotions of a locked model, or of one version of it, whose policy has gates: what they look at
-    has changed, which `why` says in words."""
+    has changed, which `why` says in words. Beyond the oldest few, the sweep does it soon after.
+    """
     open_now = model.promotions.open().filter(policy__gates__0__isnull=False)
     if version:
         open_now = open_now.filter(version=version)
-    oldest = open_now.select_related("version__manifest").order_by("requested_at")
-    for promotion in oldest[:_AT_ONCE]:
+    oldest = list(open_now.select_related("version__manifest").order_by("requested_at")[:_AT_ONCE])
+    if len(oldest) == _AT_ONCE:
+        rest = open_now.exclude(pk__in=[promotion.pk for promotion in oldest])
+        rest.update(look_again_at=timezone.now())
+    for promotion in oldest:
         promotion.model = promotion.version.model = model
         if promotion.expires_at > timezone.now() and promotion.version.deleted_at is None:
             settle(actor, promotion, why=why)
-    open_now.exclude(pk__in=oldest[:_AT_ONCE].values("pk")).update(look_again_at=timezone.now())
 
 
 def follow(actor: Actor, promotion: Promotion, now: Ruling) -> bool:

@@ -206,3 +206,18 @@ def test_a_list_of_thousands_is_refused_before_each_is_compared_with_each(
 ) -> None:
     with pytest.raises((errors.BadRules, errors.BadGate), match="at most"):
         policies.write(maintainer, Scope(), "Production", rules)
+
+
+def test_what_is_more_than_one_write_settles_is_settled_by_the_sweep(requester: Actor, maintainer: Actor) -> None:
+    gates = [{"gate": "description", "of": "model", "min_length": 5}]
+    policies.write(maintainer, Scope(), "Staging", {"approvals": 0, "gates": gates, "exclusive": False})
+    make.model(requester)
+    for number in range(1, 24):
+        catalog.register_version(requester, "churn", Origin(source=f"s3://bucket/{number}"))
+        promotions.request(requester, "churn", number, "Staging")
+    Promotion.objects.update(look_again_at=None)
+    catalog.describe_model(requester, "churn", "predicts who leaves")
+    there = Occupancy.objects.filter(stage=Stage.STAGING, ended_at__isnull=True)
+    assert there.count() == 20
+    assert clock.look_again(timezone.now()) == 3
+    assert there.count() == 23
