@@ -86,7 +86,10 @@ class PromotionComments(_Comments):
 class OneComment(Resource):
     @operation("Show a comment", tag=TAG, answers={200: CommentBody})
     def get(self, request: Request, comment_id: str) -> Response:
-        return Response(CommentBody(queries.find_comment(self.actor, _comment(comment_id))).data)
+        comment = queries.find_comment(self.actor, _comment(comment_id))
+        if comment.deleted_at:
+            raise CommentNotFound(comment=comment_id)
+        return Response(CommentBody(comment).data)
 
     @operation(
         "Change a comment of one's own", tag=TAG, takes=inputs.NewComment, answers={200: CommentBody}, fails=[409]

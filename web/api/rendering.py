@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -19,7 +20,13 @@ class JSONRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Mapping[str, Any] | None = None
     ) -> bytes:
-        return b"" if data is None else orjson.dumps(data)
+        if data is None:
+            return b""
+        try:
+            return orjson.dumps(data)
+        except orjson.JSONEncodeError:
+            # A whole number of more than 64 bits: what the database makes of a measured 1e51.
+            return json.dumps(data, ensure_ascii=False, separators=(",", ":"), default=str).encode()
 
 
 class OneRenderer(DefaultContentNegotiation):

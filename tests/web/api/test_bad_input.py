@@ -282,3 +282,15 @@ def test_a_fault_of_ours_tells_nothing(ci: Api, monkeypatch: Any) -> None:
     assert answer.status_code == 500
     assert b"secret" not in answer.content
     assert answer["Content-Type"] == "application/problem+json"
+
+
+def test_a_measured_value_beyond_64_bits_is_told_again_as_it_was(requester: Actor, ci: Api, admin: Api) -> None:
+    """The database gives 1e51 back as a whole number of 52 digits."""
+    make.model(requester)
+    make.version(requester)
+    report = {"check": "load", "state": "passed", "values": {"requests": 1e51}}
+    path = "models/churn/versions/1/checks"
+    first, again = (ci("POST", path, report, Idempotency_Key="build-7") for _ in range(2))
+    assert (first.status_code, again.status_code) == (201, 201)
+    assert first.json()["values"] == again.json()["values"] == {"requests": 1e51}
+    assert admin("GET", "audit?model=churn").status_code == 200

@@ -182,6 +182,8 @@ def world() -> dict[str, str]:
     comment = discussion.comment(registrar, "churn", 1, "registrar said it", promotion=promotion.pk)
     checks.report(registrar, "churn", 1, check="lint", state="passed")
     account("free-reviewer", Role.REVIEWER)
+    account("asked-reviewer", Role.REVIEWER)
+    discussion.request_review(registrar, promotion.pk, ["asked-reviewer"])
     api_of(registrar).upload("build", "a", b"a")
     run = runs.create(registrar, experiments.create(registrar, name="trees", tags={}), tags={})
     account("newcomer", Role.VIEWER, slug="third")
@@ -194,6 +196,7 @@ def world() -> dict[str, str]:
         "<path:path>": "model.bin",
         "<str:upload>": "build",
         "<str:promotion_id>/reopen": f"{withdrawn.pk}/reopen",
+        "<str:promotion_id>/reviewers/<str:username>": f"{promotion.pk}/reviewers/asked-reviewer",
         "<str:promotion_id>": str(promotion.pk),
         "<str:policy_id>": str(policy.pk),
         "<str:comment_id>": str(comment.pk),
