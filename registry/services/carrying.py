@@ -25,6 +25,23 @@ from registry.wakeups import wake
 
 _AT_ONCE = 20  # open promotions that one write settles; the sweep settles the others
 _LOOK_AGAIN_AFTER = datetime.timedelta(minutes=1)
+# What carrying a promotion out sets.
+_DECIDED = (
+    "state",
+    "bypass",
+    "rollback",
+    "reason",
+    "to_review",
+    "decided_by",
+    "decided_at",
+    "decided_on",
+    "decided_evidence",
+    "entry_hash",
+    "blocked_on",
+    "look_again_at",
+    "valid_from",
+    "valid_until",
+)
 
 
 def settle(actor: Actor, promotion: Promotion, *, why: str = "") -> Promotion:
@@ -166,7 +183,7 @@ def carry_out(
         **(more or {}),
     )
     promotion.entry_hash = emit_all(actor, promotion.model, [*told, decided, *moved.events])[len(told)].hash
-    promotion.save()
+    promotion.save(update_fields=_DECIDED)
     if look.counting:
         promotion.approvals.filter(pk__in=[approval.pk for approval in look.counting]).update(counted=True)
     return promotion

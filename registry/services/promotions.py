@@ -9,7 +9,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Token
+from accounts.models import Token, User
 from accounts.permissions import require
 from accounts.roles import Action
 from accounts.verbs import Verb
@@ -194,6 +194,7 @@ def _approved(
 def _approve(
     actor: Actor, promotion_id: uuid.UUID, evidence: str | None, comment: str, archive_existing: bool
 ) -> tuple[Promotion, EvidenceChanged | None]:
+    reviewer = User.objects.get(pk=actor.user_id)  # before the lock, which others wait for
     promotion = locked_promotion(actor, promotion_id)
     require(actor, Action.APPROVE_PROMOTION, promotion.model)
     after(State(promotion.state), Act.APPROVE)
@@ -210,7 +211,7 @@ def _approve(
         raise AlreadyApproved
     if evidence is None:
         _first_word(actor, promotion, look)
-    approval = _approval(actor, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
+    approval = _approval(actor, reviewer, promotion, look, text.free_text("comment", comment, limit=COMMENT_LIMIT))
     unseen = {} if evidence is not None else {"digest_posted": False}
     told = of_promotion(Verb.PROMOTION_APPROVED, promotion, comment=comment, evidence=look.evidence.digest, **unseen)
     return settle_by(actor, promotion, look.with_approval(approval), told), None
@@ -236,10 +237,10 @@ def _archive_others(promotion: Promotion) -> None:
         promotion.save(update_fields=["archive_existing"])
 
 
-def _approval(actor: Actor, promotion: Promotion, look: Outlook, comment: str) -> Approval:
+def _approval(actor: Actor, reviewer: User, promotion: Promotion, look: Outlook, comment: str) -> Approval:
     """The actor's approval of what he looked at; one of his that has become too old is given anew."""
     own = [a for a in look.stale if (a.reviewer_id, a.evidence) == (actor.user_id, look.evidence.digest)]
-    approval = own[0] if own else Approval(promotion=promotion, reviewer_id=actor.user_id)
+    approval = own[0] if own else Approval(promotion=promotion, reviewer=reviewer)
     approval.evidence, approval.looked_at = look.evidence.digest, look.evidence.as_json()
     approval.comment, approval.token_id, approval.at = comment, actor.token_id, timezone.now()
     approval.save()
