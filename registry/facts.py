@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 
-from django.db.models import F, OuterRef, Subquery, Window
+from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from lineage.models import Manifest
@@ -36,25 +36,17 @@ def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]
 def _in_stages(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     if len(promotions) == 1:  # what a decision asks under the model's lock: a plain statement is made sooner
         return {promotion.pk: version for promotion in promotions if (version := _in_stage(promotion))}
-    newest = (
-        Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("target"), ended_at__isnull=True)
-        .exclude(version=OuterRef("version"))
-        .order_by("-number")
-        .values("pk")[:1]
-    )
+    return _held_by_another(promotions, Occupancy.objects.filter(ended_at__isnull=True).order_by("-number"))
+
+
+def _held_by_another(promotions: Collection[Promotion], held: QuerySet[Occupancy]) -> dict[uuid.UUID, Version]:
+    """For each promotion to a stage, the version of the first of `held` that is another's there. One query."""
+    first = held.filter(model=OuterRef("model"), stage=OuterRef("target")).exclude(version=OuterRef("version"))
     asked = Promotion.objects.filter(pk__in=[promotion.pk for promotion in promotions])
-    held = list(
-        Occupancy.objects.filter(pk__in=asked.annotate(newest=Subquery(newest)).values("newest"))
-        .select_related("version__manifest", "version__registrar")
-        .order_by("number")
-    )
-    return {
-        promotion.pk: occupancy.version
-        for promotion in promotions
-        for occupancy in held
-        if (occupancy.model_id, occupancy.stage) == (promotion.model_id, promotion.target)
-        and occupancy.version_id != promotion.version_id
-    }
+    of = dict(asked.annotate(first=Subquery(first.values("pk")[:1])).values_list("pk", "first"))
+    rows = Occupancy.objects.filter(pk__in=[pk for pk in of.values() if pk])
+    found = {row.pk: row.version for row in rows.select_related("version__manifest", "version__registrar")}
+    return {promotion: found[pk] for promotion, pk in of.items() if pk}
 
 
 def _in_stage(promotion: Promotion) -> Version | None:
@@ -82,8 +74,8 @@ def facts_of(
 ) -> dict[uuid.UUID, Facts]:
     """What the gates of each promotion look at, by its id. At most four queries; none when no promotion has a gate.
 
-    One more for each promotion that is compared with what is there, into a place where nothing is: it is compared with
-    what was there last, or emptying the place first would be a way past the gate.
+    One more when some are compared with what is there, into a stage where nothing is: they are compared with what was
+    there last, or emptying the stage first would be a way past the gate.
 
     Their models, versions and manifests are loaded.
     """
@@ -107,14 +99,12 @@ def facts_of(
 
 
 def _there_last(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
-    found = {}
-    for promotion in promotions:
-        if promotion.stage and any(asked["gate"] == "not_worse" for asked in promotion.terms.gates):
-            held = Occupancy.objects.filter(model=promotion.model_id, stage=promotion.target)
-            held = held.exclude(version=promotion.version_id).select_related("version__manifest", "version__registrar")
-            if last := held.order_by("-started_at").first():
-                found[promotion.pk] = last.version
-    return found
+    compared = [
+        promotion
+        for promotion in promotions
+        if promotion.stage and any(asked["gate"] == "not_worse" for asked in promotion.terms.gates)
+    ]
+    return _held_by_another(compared, Occupancy.objects.order_by("-started_at")) if compared else {}
 
 
 @dataclass(frozen=True)

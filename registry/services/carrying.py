@@ -50,9 +50,14 @@ def settle(actor: Actor, promotion: Promotion, *, why: str = "") -> Promotion:
     A policy that was tightened since it was opened holds from here on. `why` is the reason that is written down when it
     is carried out.
     """
+    return settle_by(actor, promotion, looked_at(actor, promotion), why=why)
+
+
+def looked_at(actor: Actor, promotion: Promotion) -> Outlook:
+    """Where an open promotion stands, held to the policy now in force. Its model is locked."""
     if not promotion.opened_now:
         follow(actor, promotion, ruled(promotion.model, promotion.target))
-    return settle_by(actor, promotion, outlook(promotion), why=why)
+    return outlook(promotion)
 
 
 def settle_by(actor: Actor, promotion: Promotion, look: Outlook, *told: Event, why: str = "") -> Promotion:

@@ -33,10 +33,11 @@ from registry.errors import (
 from registry.lifecycle import Stage
 from registry.models import Model, ModelTag, Occupancy, Pointing, Version, VersionTag
 from registry.outbox import emit
+from registry.ruling import rulings
 from registry.services.aliases import refuse_protected
 from registry.services.carrying import settle_all
 from registry.services.closing import supersede
-from registry.services.locks import edited, locked_model, moment, ruled, version_of
+from registry.services.locks import edited, hold_policies, locked_model, moment, ruled, version_of
 
 DESCRIPTION_LIMIT = 100_000
 TAG_VALUE_LIMIT = 5000
@@ -124,7 +125,8 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     model = locked_model(actor, name)
     require(actor, Action.DELETE_MODEL, model)
     _same_revision(model, expected)
-    alone = [stage for stage in _SERVING if ruled(model, stage).terms.exclusive]
+    hold_policies(model.workspace_id)
+    alone = [stage for stage, now in rulings(model, _SERVING).items() if now.terms.exclusive]
     held = Occupancy.objects.filter(Q(exclusive=True) | Q(stage__in=alone), model=model, ended_at__isnull=True)
     for occupancy in held:
         raise StageInUse(name=model.name, version=occupancy.number, stage=occupancy.stage)

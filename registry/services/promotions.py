@@ -36,7 +36,7 @@ from registry.outlook import Outlook, outlook
 from registry.policy import ALIAS_MARK
 from registry.references import target_named
 from registry.ruling import Ruling
-from registry.services.carrying import adopt, carry_out, follow, settle, settle_by
+from registry.services.carrying import adopt, carry_out, follow, looked_at, settle, settle_by
 from registry.services.closing import OVERDUE, close
 from registry.services.locks import locked_model, locked_promotion, ruled, version_of
 
@@ -108,10 +108,9 @@ def take_or_ask(
     Else the promotion stays open, and what is returned says what it lacks. The model is locked.
     """
     promotion = open_for(actor, version, now, comment=comment, archive_existing=archive_existing)
-    promotion = settle(actor, promotion)
-    if promotion.state != State.OPEN:
+    look = looked_at(actor, promotion)
+    if settle_by(actor, promotion, look).state != State.OPEN:
         return None
-    look = outlook(promotion)
     if promotion.terms.bypass and actor.may(Action.BYPASS_POLICY, promotion.model_id):
         carry_out(actor, promotion, look, bypass=True, reason=comment)
         return None
@@ -145,12 +144,11 @@ def bypass(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     _in_time(promotion)
     reason = reason_given("reason", reason)
     now = ruled(promotion.model, promotion.target)
+    look = outlook(promotion)
     if not (promotion.terms.bypass and now.terms.bypass):
-        look = outlook(promotion)
         raise BypassForbidden(
             policy=now.terms.name, missing="; ".join(look.missing), reasons=look.missing, link=promotion.page
         )
-    look = outlook(promotion)
     return carry_out(actor, promotion, look, bypass=True, reason=reason)
 
 
