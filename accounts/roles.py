@@ -47,6 +47,8 @@ class Action(StrEnum):
     COMMENT = "comment.create"
     MODERATE_COMMENTS = "comment.moderate"
     EDIT_POLICY = "policy.edit"
+    EDIT_WEBHOOK = "webhook.edit"
+    READ_ANSWERS = "webhook.read-answers"
     READ_AUDIT = "audit.read"
     EDIT_GRANTS = "grant.edit"
     EDIT_USERS = "user.edit"
@@ -87,6 +89,9 @@ NEEDS: dict[Action, Need] = {
     Action.COMMENT: Need(_CONTRIBUTORS | _REVIEWERS, Scope.REQUEST),
     Action.MODERATE_COMMENTS: Need(_MAINTAINERS, Scope.REQUEST),
     Action.EDIT_POLICY: Need(_MAINTAINERS, Scope.ADMIN),
+    Action.EDIT_WEBHOOK: Need(_MAINTAINERS, Scope.WEBHOOK),
+    # What a receiver answered may hold what is behind a firewall.
+    Action.READ_ANSWERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.WEBHOOK),
     Action.READ_AUDIT: Need(_MAINTAINERS, Scope.READ),
     Action.EDIT_GRANTS: Need(_MAINTAINERS, Scope.ADMIN),
     Action.EDIT_USERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),

@@ -11,6 +11,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 # --- What an operator decides -----------------------------------------------------------------------------------------
 SECRET_KEY = env.str("VOUCH_SECRET_KEY")  # no default: without a key the service refuses to start
+# Fernet keys for what must be readable again, such as secrets of webhooks; else one is made from the secret key.
+VOUCH_ENCRYPTION_KEYS: list[str] = env.list("VOUCH_ENCRYPTION_KEYS", [])
 VOUCH_URL = env.str("VOUCH_URL", "http://127.0.0.1:8000").rstrip("/")
 VOUCH_DATA = Path(env.str("VOUCH_DATA", str(ROOT / "data")))
 VOUCH_CHECKPOINTS = env.str("VOUCH_CHECKPOINTS", "")  # empty: `checkpoints` in VOUCH_DATA
@@ -22,6 +24,10 @@ VOUCH_ADMIN = env.bool("VOUCH_ADMIN", False)
 VOUCH_INSECURE_HTTP = env.bool("VOUCH_INSECURE_HTTP", False)
 VOUCH_WAIT_PLACES = env.int("VOUCH_WAIT_PLACES", 4)
 VOUCH_WAIT_PLACES_PER_TOKEN = env.int("VOUCH_WAIT_PLACES_PER_TOKEN", 2)
+# Private networks in which receivers of webhooks may lie, and the ports elsewhere.
+VOUCH_WEBHOOK_NETWORKS: list[str] = env.list("VOUCH_WEBHOOK_NETWORKS", [])
+VOUCH_WEBHOOK_PORTS = env.list("VOUCH_WEBHOOK_PORTS", [443, 8443], subcast=int)
+VOUCH_KEEP_DELIVERIES_DAYS = env.int("VOUCH_KEEP_DELIVERIES_DAYS", 30)
 ALLOWED_HOSTS = env.list("VOUCH_ALLOWED_HOSTS", [urlsplit(VOUCH_URL).hostname or "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = [VOUCH_URL]
 
@@ -125,8 +131,13 @@ CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# A process of its own sends webhooks: nothing long precedes them, and an operator can bound where it may connect.
+CELERY_TASK_ROUTES = {"registry.tasks.deliver_due": {"queue": "deliveries"}}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
+    # The guarantee of every delivery; what is sent at once comes by the shortcut of `registry.delivery.call_sender`.
+    "deliver-due": {"task": "registry.tasks.deliver_due", "schedule": 5.0, "options": {"expires": 5}},
+    "prune-deliveries": {"task": "registry.tasks.prune_deliveries", "schedule": 3600.0, "options": {"expires": 3600}},
     "expire-promotions": {"task": "registry.tasks.expire_promotions", "schedule": 60.0, "options": {"expires": 60}},
     "look-again": {"task": "registry.tasks.look_again_at_promotions", "schedule": 60.0, "options": {"expires": 60}},
     "announce-lapsed": {

@@ -8,6 +8,7 @@ usage: entrypoint.sh COMMAND
 
 web        answer requests (VOUCH_HOST, VOUCH_PORT, VOUCH_WEB_WORKERS, VOUCH_WEB_THREADS)
 worker     carry out queued work (VOUCH_WORKER_PROCESSES, VOUCH_WORKER_NAME); as many of them as you like
+sender     send webhooks (VOUCH_WORKER_NAME); as many of them as you like
 beat       queue what is due by the clock (VOUCH_BEAT_SCHEDULE); one of them
 migrate    bring the database to the schema of this version, then end
 manage     Django's command line: manage audit verify
@@ -32,6 +33,11 @@ worker)
     # Processes, not threads: only they can be ended by the time limits of a task.
     celery worker --pool prefork --concurrency "${VOUCH_WORKER_PROCESSES:-2}" \
         --hostname "vouch@${VOUCH_WORKER_NAME:-%h}" --loglevel INFO
+    ;;
+sender)
+    # Threads: they look at the database and record; what is open at a time is in one loop beside them.
+    celery worker --queues deliveries --pool threads --concurrency 4 \
+        --hostname "sender@${VOUCH_WORKER_NAME:-%h}" --loglevel INFO
     ;;
 beat)
     celery beat --schedule "${VOUCH_BEAT_SCHEDULE:-/tmp/beat.schedule}" --pidfile= --loglevel INFO

@@ -2,6 +2,12 @@
 
 from django.apps import AppConfig
 
+from core import sealing
+
 
 class RegistryConfig(AppConfig):
     name = "registry"
+
+    def ready(self) -> None:
+        """Refuse to start with a key that could not open what was sealed."""
+        sealing.box()

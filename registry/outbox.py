@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.db.models import Q
+from django.db import transaction
+from django.db.models import Q, QuerySet
 
 from accounts import audit
 from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.models import AuditEntry
 from accounts.verbs import Verb
+from registry.delivery import call_sender
 from registry.models import Delivery, Model, Promotion, Webhook
 
 
@@ -24,19 +26,33 @@ def emit(actor: Actor, verb: Verb, model: Model, *, subject: str = "", **data: A
 
 
 def emit_all(actor: Actor, model: Model | None, events: Sequence[Event]) -> list[AuditEntry]:
-    """The same for several events of one model, in their order; None: of the actor's workspace. At most six queries."""
+    """The same for several events of one model, in their order. At most six queries.
+
+    None: of no model. What is owed of those is written down by whoever follows the log (`registry.services.following`),
+    as it is for the writes of accounts, which know nothing of webhooks.
+    """
     named = [Event(e.verb, e.subject, {"model": model.name, **e.data} if model else e.data) for e in events]
     entries = audit.record_all(actor, named, chain_of=model.id if model else None)
-    about = Q(model=model) | Q(model__isnull=True) if model else Q(model__isnull=True)
-    listening = list(Webhook.objects.filter(about, workspace_id=actor.workspace_id, active=True))
+    if model:
+        owe(entries, Webhook.objects.filter(Q(model=model) | Q(model__isnull=True), workspace_id=actor.workspace_id))
+    return entries
+
+
+def owe(entries: Sequence[AuditEntry], webhooks: QuerySet[Webhook]) -> None:
+    """Write down a delivery of each entry for each of the webhooks that asked for it, and have them sent at the commit.
+
+    At most two queries.
+    """
+    listening = list(webhooks.filter(active=True, retired_at__isnull=True))
     owed = [
-        Delivery(webhook=webhook, entry=entry, due_at=entry.at)
+        Delivery(webhook=webhook, entry=entry, verb=entry.verb, due_at=entry.at)
         for entry in entries
         for webhook in listening
-        if not webhook.verbs or entry.verb in webhook.verbs
+        if webhook.hears(entry.verb, entry.data)
     ]
-    Delivery.objects.bulk_create(owed)
-    return entries
+    if owed:
+        Delivery.objects.bulk_create(owed)
+        transaction.on_commit(call_sender, robust=True)
 
 
 def emit_promotion(actor: Actor, verb: Verb, promotion: Promotion, **data: Any) -> AuditEntry:

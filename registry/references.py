@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from core import text
 from registry.errors import BadAlias, BadReference, BadSource, BadTarget, BadVersionNumber, UnknownStage
@@ -94,3 +96,9 @@ def target_named(value: object, *, field: str = "target") -> str:
         return stage_named(value)
     except (BadAlias, UnknownStage):
         raise BadTarget(field=field, value=value, known=", ".join(Stage)) from None
+
+
+def target_in(data: Mapping[str, Any]) -> str:
+    """The stage, or '@' and the alias, that an event is about by its data; empty when it is about none."""
+    alias = data.get("alias")
+    return f"@{alias}" if alias else str(data.get("stage") or data.get("target") or "")

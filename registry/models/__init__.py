@@ -5,11 +5,13 @@ from registry.models.checks import Check
 from registry.models.discussion import Comment, ReviewRequest
 from registry.models.policies import Policy, PolicyRevision
 from registry.models.promotions import Approval, Promotion, Revalidation
-from registry.models.webhooks import Delivery, Webhook
+from registry.models.webhooks import Attempt, Bookmark, Delivery, Webhook
 
 __all__ = [
     "Alias",
     "Approval",
+    "Attempt",
+    "Bookmark",
     "Check",
     "Comment",
     "Delivery",

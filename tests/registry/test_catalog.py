@@ -322,7 +322,7 @@ def test_events_are_owed_to_the_webhooks_that_listen(churn: Model, requester: Ac
     home = make.workspace()
     everything = Webhook.objects.create(workspace=home, url="https://example.org/all")
     Webhook.objects.create(workspace=home, url="https://example.org/stages", verbs=["version.transitioned"])
-    Webhook.objects.create(workspace=home, url="https://example.org/off", active=False)
+    Webhook.objects.create(workspace=home, url="https://example.org/off", active=False, disabled_because="by hand")
     Webhook.objects.create(workspace=make.workspace("elsewhere"), url="https://example.org/foreign")
     make.version(requester)
     assert [(delivery.webhook, delivery.entry.verb) for delivery in Delivery.objects.all()] == [
