@@ -1,7 +1,7 @@
 """The audit entries one after the other, for whoever reads all of them once: none is missed, though many write at once.
 
 Ids are given out when an entry is written and are seen when its transaction commits, so a higher one may be seen before
-a lower one. Entries are therefore given only up to a horizon: the start of the oldest transaction that is still writing.
+a lower one. So entries are given only up to a horizon: the start of the oldest transaction that is still writing.
 """
 
 from __future__ import annotations
