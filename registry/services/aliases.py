@@ -46,9 +46,9 @@ def _set(actor: Actor, name: object, alias: object, number: object, comment: str
         return pointer, None
     now = ruled(model, f"{ALIAS_MARK}{wanted}")
     if now.free:
-        point(model, wanted, version)
+        previous = point(model, wanted, version)
         edited(model, resolves_anew=True)
-        emit_all(actor, model, [alias_set(model, wanted, version.number)])
+        emit_all(actor, model, [alias_set(model, wanted, version, previous)])
         return model.aliases.get(name=wanted), None
     return Alias(model=model, name=wanted, version=version), take_or_ask(actor, version, now, comment=comment)
 

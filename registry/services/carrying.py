@@ -229,21 +229,28 @@ def _move(promotion: Promotion) -> _Moved:
         raise ExclusiveStageTaken(stage=promotion.target) from None
     touched = Version.objects.filter(pk__in=[held.version_id for held in left])
     touched.update(updated_at=now, revision=F("revision") + 1)
-    moves = [*zip(left[1:], entered[1:], strict=True), (candidate, promotion.target)]
-    return _Moved(
-        sorted(held.number for held in displaced),
-        [
-            of_version(
-                Verb.VERSION_TRANSITIONED,
-                promotion.model,
-                held.number,
-                promotion=str(promotion.id),
-                from_stage=held.stage,
-                stage=stage,
-            )
-            for held, stage in moves
-        ],
+    previous = sorted(held.number for held in displaced)
+    archived = [_transitioned(promotion, held, Stage.ARCHIVED, previous=[]) for held in displaced]
+    return _Moved(previous, [*archived, _transitioned(promotion, candidate, promotion.target, previous=previous)])
+
+
+def _transitioned(promotion: Promotion, held: Occupancy, stage: str, *, previous: list[int]) -> Event:
+    """The event of a version that has left the stage it held for `stage`, which `previous` had to leave for it."""
+    return of_version(
+        Verb.VERSION_TRANSITIONED,
+        promotion.model,
+        held.number,
+        promotion=str(promotion.id),
+        from_stage=held.stage,
+        stage=stage,
+        previous=previous,
+        **_bytes_of(held.version),
     )
+
+
+def _bytes_of(version: Version) -> dict[str, str | None]:
+    """What an event tells of a version's bytes, so that whoever hears of it can fetch and compare them."""
+    return {"manifest": version.manifest.digest if version.manifest else None, "source": version.source}
 
 
 def _leaving(promotion: Promotion) -> list[Occupancy]:
@@ -254,20 +261,29 @@ def _leaving(promotion: Promotion) -> list[Occupancy]:
     else:
         ending = of_candidate
     held = Occupancy.objects.filter(ending, model_id=promotion.model_id, ended_at__isnull=True)
+    # A version may have a long description and its manifest much that was found in it: only what is told of is read.
+    held = held.select_related("version__manifest").only(
+        "version", "number", "stage", "started_at", "version__source", "version__manifest__digest"
+    )
     return sorted(held, key=lambda occupancy: (occupancy.version_id != promotion.version_id, occupancy.number))
 
 
 def _point(promotion: Promotion) -> _Moved:
     previous = point(promotion.model, promotion.alias, promotion.version, promotion=promotion)
-    return _Moved(
-        [previous] if previous else [],
-        [alias_set(promotion.model, promotion.alias, promotion.version.number, promotion=str(promotion.id))],
-    )
+    event = alias_set(promotion.model, promotion.alias, promotion.version, previous, promotion=str(promotion.id))
+    return _Moved(event.data["previous"], [event])
 
 
-def alias_set(model: Model, alias: str, number: int, **more: str) -> Event:
-    """The event of an alias that points at a version from now on."""
-    return Event(Verb.ALIAS_SET, f"{model.name}@{alias}", {"alias": alias, "version": number, **more})
+def alias_set(model: Model, alias: str, version: Version, previous: int | None, **more: str) -> Event:
+    """The event of an alias that points at `version`, whose manifest is loaded, from now on; before, at `previous`."""
+    data = {
+        "alias": alias,
+        "version": version.number,
+        "previous": [previous] if previous else [],
+        **_bytes_of(version),
+        **more,
+    }
+    return Event(Verb.ALIAS_SET, f"{model.name}@{alias}", data)
 
 
 def point(model: Model, alias: str, version: Version | None, *, promotion: Promotion | None = None) -> int | None:

@@ -255,6 +255,8 @@ def register_version(
         source=source,
         manifest=frozen.manifest.digest if frozen.manifest else None,
         run=version.run_ref,
+        description=description,
+        tags=dict(tagged),
     )
     version.stage = Stage.NONE
     return Registered(version, False)

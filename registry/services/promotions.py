@@ -332,7 +332,14 @@ def open_for(
         adopt(promotion, now)
         promotion.save(force_insert=True)
         promotion.opened_now = True
-        emit_promotion(actor, Verb.PROMOTION_REQUESTED, promotion, comment=comment, policy=now.terms.name)
+        emit_promotion(
+            actor,
+            Verb.PROMOTION_REQUESTED,
+            promotion,
+            from_stage=promotion.from_stage,
+            comment=comment,
+            policy=now.terms.name,
+        )
     promotion.model, promotion.version = model, version
     if archive_existing:
         _archive_others(promotion)

@@ -1,0 +1,17 @@
+"""The formats in which an event is told: an event in, headers and signed bytes out. Pure Python, no database."""
+
+from registry.formats.message import Message
+from registry.formats.sentences import sentence
+from registry.formats.table import Format, expresses, tells, written
+from registry.formats.told import Told, payload
+
+__all__ = [
+    "Format",
+    "Message",
+    "Told",
+    "expresses",
+    "payload",
+    "sentence",
+    "tells",
+    "written",
+]
