@@ -1,4 +1,4 @@
-# One image, three processes and the migration: deploy/entrypoint.sh web | worker | beat | migrate.
+# One image, four processes and the migration: deploy/entrypoint.sh web | worker | sender | beat | migrate.
 FROM python:3.11-slim AS build
 WORKDIR /app
 RUN python -m venv /venv

@@ -255,5 +255,11 @@ LOGGING = {
     "formatters": {"json": {"()": "config.logs.formatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
     "root": {"handlers": ["stderr"], "level": env.str("VOUCH_LOG_LEVEL", "INFO")},
-    "loggers": {"django.server": {"level": "WARNING"}, "django": {"level": "INFO"}},
+    "loggers": {
+        "django.server": {"level": "WARNING"},
+        "django": {"level": "INFO"},
+        # Two lines for each task that went well, every few seconds, would bury what did not.
+        "celery.worker.strategy": {"level": "WARNING"},
+        "celery.app.trace": {"level": "WARNING"},
+    },
 }

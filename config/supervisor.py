@@ -1,4 +1,4 @@
-"""Looks after web, worker and beat: starts them, restarts the one that dies, stops them together."""
+"""Looks after web, worker, sender and beat: starts them, restarts the one that dies, stops them together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Child:
 
 
 class Supervisor:
-    """Starts web, worker and beat, restarts the one that dies, and stops them together."""
+    """Starts web, worker, sender and beat, restarts the one that dies, and stops them together."""
 
     def __init__(self, data: Path, guard: children.Guard, services: Services) -> None:
         """Nothing runs until `start`."""
@@ -69,7 +69,7 @@ class Supervisor:
             time.sleep(0.3)
 
     def look(self) -> None:
-        """Notice who has died; restart web, worker and beat, give up when it is the database or the queue."""
+        """Notice who has died; restart web, worker, sender and beat, give up when it is the database or the queue."""
         for server in self._services.started:
             if server.process.poll() is not None:
                 raise CannotStart(

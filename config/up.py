@@ -1,4 +1,4 @@
-"""`python -m config.up`: database, queue, web, worker and beat together, with a sample workspace, until Ctrl-C."""
+"""`python -m config.up`: database, queue and the four processes of Vouch, with a sample workspace, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -89,10 +89,10 @@ def run(options: argparse.Namespace) -> None:
                 accounts = sample_accounts(data, fresh=True)
         supervisor = Supervisor(data, guard, services)
         stack.callback(supervisor.stop)
-        with step("web, worker and beat"):
+        with step("web, worker, sender and beat"):
             supervisor.start(commands())
             supervisor.wait(lambda: web_is_ready(options), "the web server")
-            supervisor.wait(worker_answers, "the worker")
+            supervisor.wait(workers_answer, "the worker or the sender")
         if not options.no_sample:
             accounts = fill_sample(data, url, supervisor, guard, accounts)
         if options.json:
@@ -145,6 +145,8 @@ def environment(options: argparse.Namespace, url: str, data: Path, services: emb
         "VOUCH_INSECURE_HTTP": "1" if insecure else "0",
         "VOUCH_STATIC_FROM_SOURCE": "1",  # compressing them, as the image does, takes longer than everything else
         "VOUCH_ADMIN": "1",
+        # To try webhooks with a receiver on this machine; whoever can reach the service sits at it.
+        "VOUCH_WEBHOOK_NETWORKS": "127.0.0.0/8,::1/128" if insecure else "",
     }
     chosen = {name: os.environ.get(name) or value for name, value in ours.items()}
     return chosen | {
@@ -311,8 +313,9 @@ def farewell(url: str, data: Path, accounts: dict[str, Any], *, sample: bool) ->
 
 # --- The processes ----------------------------------------------------------------------------------------------------
 def commands() -> dict[str, list[str]]:
-    """The three processes, started by the script that the image starts them by."""
-    return {name: ["/bin/sh", str(ROOT / "deploy" / "entrypoint.sh"), name] for name in ("web", "worker", "beat")}
+    """The four processes, started by the script that the image starts them by."""
+    entrypoint = str(ROOT / "deploy" / "entrypoint.sh")
+    return {name: ["/bin/sh", entrypoint, name] for name in ("web", "worker", "sender", "beat")}
 
 
 def web_is_ready(options: argparse.Namespace) -> bool:
@@ -328,16 +331,17 @@ def web_is_ready(options: argparse.Namespace) -> bool:
         return False
 
 
-def worker_answers() -> bool:
-    """Whether the worker answers a ping over the queue."""
+def workers_answer() -> bool:
+    """Whether worker and sender answer a ping over the queue."""
     command = [sys.executable, "-P", "-m", "celery", "--workdir", str(ROOT), "-A", "config.celery"]
     log = Path(os.environ["VOUCH_DATA"]) / "logs" / "ping.log"
-    process = subprocess_of([*command, "inspect", "ping", "--timeout", "3", "-d", "vouch@localhost"], log)
+    asked = ("vouch@localhost", "sender@localhost")
+    process = subprocess_of([*command, "inspect", "ping", "--timeout", "3", "-d", ",".join(asked)], log)
     try:
-        process.communicate()
+        printed, _ = process.communicate()
     finally:
         children.stop([process], patience=0)
-    return process.returncode == 0
+    return all(name in printed.decode() for name in asked)
 
 
 if __name__ == "__main__":

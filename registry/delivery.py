@@ -1,14 +1,25 @@
-"""One delivery: what is sent, when it is tried again, and how the process that sends is woken."""
+"""One delivery: what is sent where, when it is tried again, and how the process that sends is woken."""
 
 from __future__ import annotations
 
 import datetime
 import random
 import threading
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+from urllib.parse import quote
 
 import structlog
 from celery import current_app
+from django.conf import settings
 from kombu.exceptions import OperationalError
+
+from accounts.models import AuditEntry
+from accounts.verbs import Verb
+from core.http import Egress, Letter
+from registry.formats import Format, Told, expresses, tells, written
+from registry.models import Delivery, Webhook
 
 log = structlog.get_logger()
 
@@ -29,6 +40,91 @@ def pause_after(attempts: int, retry_after: float | None = None) -> datetime.tim
         return None
     pause = SCHEDULE[attempts - 1] * (1 + _JITTER * random.random())  # noqa: S311 - it keeps no secret
     return min(datetime.timedelta(seconds=max(pause, retry_after or 0)), LONGEST_PAUSE)
+
+
+def rest_after(failures: int, status: int | None, retry_after: float | None) -> datetime.timedelta | None:
+    """How long to leave a receiver alone that has failed so many times in a row, the last time with `status`.
+
+    None: not at all, since one odd event is no reason. As long as it asked for, when it is overloaded; an hour at most.
+    """
+    if retry_after and status in _OVERLOADED:
+        return min(datetime.timedelta(seconds=retry_after), _LONGEST_REST_ASKED_FOR)
+    if failures < _IN_TROUBLE:
+        return None
+    return min(_FIRST_REST * (1 << min(failures - _IN_TROUBLE, 20)), _LONGEST_REST)
+
+
+_OVERLOADED = frozenset({429, 503})
+_IN_TROUBLE = 3  # failures in a row
+_FIRST_REST, _LONGEST_REST = datetime.timedelta(seconds=5), datetime.timedelta(minutes=5)
+_LONGEST_REST_ASKED_FOR = datetime.timedelta(hours=1)
+
+
+# --- What and where ---------------------------------------------------------------------------------------------------
+@lru_cache(maxsize=1)
+def egress() -> Egress:
+    """Where webhooks may lie, as the operator has it."""
+    return Egress.of(settings.VOUCH_WEBHOOK_NETWORKS, settings.VOUCH_WEBHOOK_PORTS)
+
+
+def tellable(webhook: Webhook, entry: AuditEntry) -> bool:
+    """Whether the format of a webhook, whose workspace is loaded, has words for an event of its workspace."""
+    form = Format(webhook.format)
+    if entry.verb not in tells(form):
+        return False
+    entry.workspace = webhook.workspace
+    return expresses(form, told_by(entry))
+
+
+def told_by(entry: AuditEntry) -> Told:
+    """An entry as it is told; its workspace and its chain are loaded."""
+    model = str(entry.data.get("model", "")) if entry.chain.subject_id else ""
+    return Told(
+        id=str(entry.pk),
+        verb=Verb(entry.verb),
+        at=entry.at,
+        subject=entry.subject,
+        workspace=entry.workspace.slug if entry.workspace else "",
+        model=model,
+        sequence=entry.sequence,
+        hash=entry.hash,
+        actor=entry.actor_name,
+        data=entry.data,
+        link=_page(model, entry.data),
+        address=settings.VOUCH_URL,
+    )
+
+
+def _page(model: str, data: Mapping[str, Any]) -> str:
+    """The address of the page on which to read on, or nothing."""
+    if "promotion" in data:
+        path = f"promotions/{data['promotion']}"
+    elif "policy" in data and "target" in data:
+        path = f"policies/{data['policy']}"
+    elif "webhook" in data:
+        path = f"webhooks/{data['webhook']}"
+    elif model:
+        path = f"models/{quote(model)}" + (f"/versions/{data['version']}" if "version" in data else "")
+    else:
+        return ""
+    return f"{settings.VOUCH_URL}/{path}"
+
+
+def letter_of(webhook: Webhook, delivery: Delivery, at: datetime.datetime) -> Letter:
+    """What an attempt of `at` to deliver sends; the delivery's entry is loaded as for `told_by`.
+
+    Raises ValueError when the format of the webhook has no words for it, CannotOpen when the secret cannot be read.
+    """
+    message = written(
+        Format(webhook.format),
+        told_by(delivery.entry),
+        delivery_id=str(delivery.pk),
+        webhook_id=str(webhook.pk),
+        at=at,
+        secrets=webhook.secrets(at),
+        stages=webhook.targets,
+    )
+    return Letter(webhook.url, {"user-agent": "Vouch", **message.headers}, message.body)
 
 
 # --- The shortcut -----------------------------------------------------------------------------------------------------

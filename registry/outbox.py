@@ -13,7 +13,7 @@ from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.models import AuditEntry
 from accounts.verbs import Verb
-from registry.delivery import call_sender
+from registry.delivery import call_sender, tellable
 from registry.models import Delivery, Model, Promotion, Webhook
 
 
@@ -43,12 +43,12 @@ def owe(entries: Sequence[AuditEntry], webhooks: QuerySet[Webhook]) -> None:
 
     At most two queries.
     """
-    listening = list(webhooks.filter(active=True, retired_at__isnull=True))
+    listening = list(webhooks.filter(active=True, retired_at__isnull=True).select_related("workspace"))
     owed = [
         Delivery(webhook=webhook, entry=entry, verb=entry.verb, due_at=entry.at)
         for entry in entries
         for webhook in listening
-        if webhook.hears(entry.verb, entry.data)
+        if webhook.hears(entry.verb, entry.data) and tellable(webhook, entry)
     ]
     if owed:
         Delivery.objects.bulk_create(owed)

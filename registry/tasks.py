@@ -3,9 +3,10 @@
 import datetime
 
 from celery import shared_task
+from django.conf import settings
 from django.utils import timezone
 
-from registry.services import clock, policies
+from registry.services import clock, policies, sending
 
 
 @shared_task
@@ -30,3 +31,16 @@ def announce_lapsed_promotions() -> None:
 def hold_promotions_to_policies() -> None:
     """Hold open promotions to policies of the last hour, should the edit have been cut short."""
     policies.hold_after_edits(timezone.now() - datetime.timedelta(hours=1))
+
+
+# Acknowledged when it begins, since the rows are the truth: the broker must not give it to another when it is lost.
+@shared_task(acks_late=False)
+def deliver_due() -> None:
+    """Send what is due to webhooks."""
+    sending.deliver_due()
+
+
+@shared_task
+def prune_deliveries() -> None:
+    """Forget deliveries that ended long ago."""
+    sending.prune(timezone.now() - datetime.timedelta(days=settings.VOUCH_KEEP_DELIVERIES_DAYS))

@@ -31,7 +31,7 @@ def pins(lock: Path) -> dict[str, str]:
     return dict(re.findall(r"^([a-z0-9._-]+)(?:\[[^]]*\])?==(\S+)", lock.read_text(), re.MULTILINE))
 
 
-@pytest.mark.parametrize("name", ["web", "worker", "beat", "migrate"])
+@pytest.mark.parametrize("name", ["web", "worker", "sender", "beat", "migrate"])
 def test_every_process_of_the_compose_file_is_one_that_the_image_starts(name: str, tmp_path: Path) -> None:
     done = run(tmp_path, *OURS[name]["command"])
     where, *command = done.stdout.splitlines()
@@ -41,11 +41,12 @@ def test_every_process_of_the_compose_file_is_one_that_the_image_starts(name: st
         == {
             "web": ["-m", "granian", "config.wsgi:application"],
             "worker": ["-m", "celery", "-A"],
+            "sender": ["-m", "celery", "-A"],
             "beat": ["-m", "celery", "-A"],
             "migrate": ["manage.py", "migrate"],
         }[name]
     )
-    assert name in (*command, "web")
+    assert {"sender": "deliveries"}.get(name, name) in (*command, "web")
 
 
 def test_the_settings_of_the_processes_reach_them(tmp_path: Path) -> None:
@@ -64,9 +65,9 @@ def test_the_entry_point_runs_nothing_else(arguments: list[str], tmp_path: Path)
 
 def test_only_one_beat_and_one_migration_are_described() -> None:
     commands = [service["command"] for service in OURS.values()]
-    assert sorted(commands) == [["beat"], ["migrate"], ["web"], ["worker"]]
-    assert all(service["depends_on"]["migrate"]["condition"] == "service_completed_successfully" for service in
-               (OURS["web"], OURS["worker"], OURS["beat"]))  # fmt: skip
+    assert sorted(commands) == [["beat"], ["migrate"], ["sender"], ["web"], ["worker"]]
+    running = (OURS[name] for name in ("web", "worker", "sender", "beat"))
+    assert {service["depends_on"]["migrate"]["condition"] for service in running} == {"service_completed_successfully"}
 
 
 def test_every_container_is_read_only_and_without_privileges() -> None:

@@ -1,0 +1,386 @@
+"""Sending what is owed to webhooks: at least once, never more than two at a time to one of them, none behind another.
+
+A round leases webhooks that something is due for, sends in the order in which it fell due, and records each attempt by
+itself as soon as it has ended. Whatever dies meanwhile, its leases run out and the rows are as they were: what was open
+then is sent again, with the same `webhook-id`, and nothing else is.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import threading
+import time
+import uuid
+from collections import deque
+from collections.abc import Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import structlog
+from django.db import connection, transaction
+from django.db.models import F
+from django.utils import timezone
+
+from accounts.audit import Event
+from accounts.queries import system_actor
+from accounts.verbs import Verb
+from core.http import Letter, Sender, Sent
+from core.sealing import CannotOpen
+from registry.delivery import call_sender, egress, letter_of, pause_after, rest_after
+from registry.models import Delivery, Model, Webhook
+from registry.models.webhooks import DeliveryState, Disabled
+from registry.outbox import emit_all
+from registry.wakeups import wake
+
+log = structlog.get_logger()
+
+AT_ONCE = 2  # sends open to one webhook; one while it is in trouble
+PLACES = 128  # webhooks that one process sends to at a time
+_FOR_TROUBLED = PLACES // 2  # of them: those that answer must always find a place
+LEASE = 30.0  # seconds; longer than a turn and the longest send together
+_TURN = 12.0  # seconds after which a webhook is given back, so that others have their turn
+_LOOK_AGAIN_AFTER = 0.1  # seconds between two looks for webhooks while some are being sent to
+_BATCH = 100
+FAILING_FOR = datetime.timedelta(days=5)
+GONE = 410
+
+
+def deliver_due(*, seconds: float = 20.0) -> int:
+    """Send what is due, and what falls due meanwhile, for at most `seconds`; returns how many attempts were made.
+
+    At most one round of a process takes on new work: a second call makes it look again, and returns. After its time a
+    round hands over to the next, and only waits for the ends of what it has begun.
+    """
+    made = 0
+    while True:
+        _rung.set()
+        if not _at_it.acquire(blocking=False):
+            return made
+        this = _Round(time.monotonic() + seconds)
+        try:
+            this.run()
+        finally:
+            _at_it.release()
+        if this.turns:
+            call_sender()
+            this.finish()
+            return made + this.made
+        made += this.made
+        if not _rung.is_set():  # else somebody called after the last look, and was sent away
+            return made
+
+
+_at_it = threading.Lock()
+_rung = threading.Event()
+
+
+@lru_cache(maxsize=1)
+def _sender() -> Sender:
+    return Sender(egress())
+
+
+@dataclass
+class _Turn:
+    """A webhook that is ours for a while."""
+
+    webhook: Webhook
+    until: float  # by the monotonic clock: no send begins later
+    due: deque[Delivery] = field(default_factory=deque)
+    open: set[uuid.UUID] = field(default_factory=set)
+    over: bool = False
+
+    @property
+    def at_once(self) -> int:
+        return 1 if self.webhook.failures else AT_ONCE
+
+
+@dataclass(frozen=True)
+class _Result:
+    turn: _Turn
+    delivery: Delivery
+    letter: Letter | None
+    at: datetime.datetime
+    sent: Sent
+    final: bool = False  # no further attempt could do better
+
+
+class _Round:
+    """What one call does: the thread that calls looks at the database and records, the sender's loop sends."""
+
+    def __init__(self, until: float) -> None:
+        self.turns: dict[uuid.UUID, _Turn] = {}
+        self.made = 0
+        self._until = until
+        self._look_at = 0.0
+        self._ended: SimpleQueue[_Result] = SimpleQueue()
+
+    def run(self) -> None:
+        """Send until nothing is due and nothing open, or the time is over."""
+        while (now := time.monotonic()) < self._until:
+            if _rung.is_set() or now >= self._look_at:
+                self._look_at = now + _LOOK_AGAIN_AFTER
+                _rung.clear()
+                self._lease()
+            for turn in list(self.turns.values()):
+                self._go_on(turn)
+            if not self.turns and not _rung.is_set():
+                return
+            self._record_ended(self._look_at - time.monotonic())
+
+    def finish(self) -> None:
+        """Record what is still open as it ends, and begin nothing."""
+        for turn in list(self.turns.values()):
+            turn.over = True
+            self._go_on(turn)
+        while self.turns:
+            self._record_ended(LEASE)
+
+    # --- Leases -------------------------------------------------------------------------------------------------------
+    def _lease(self) -> None:
+        troubled = sum(turn.webhook.failures > 0 for turn in self.turns.values())
+        free = PLACES - len(self.turns)
+        if free <= 0:
+            return
+        leased_at = time.monotonic()
+        for webhook in lease(free, also_troubled=troubled < _FOR_TROUBLED):
+            self.turns[webhook.pk] = _Turn(webhook, until=leased_at + _TURN)
+
+    def _go_on(self, turn: _Turn) -> None:
+        """Fill the places of a turn, or end it when there is nothing to fill them with."""
+        turn.over = turn.over or time.monotonic() >= min(turn.until, self._until)
+        if not turn.over and not turn.due and len(turn.open) < turn.at_once:
+            turn.due.extend(due(turn.webhook, besides=turn.open))
+            turn.over = not turn.due and not turn.open
+        while not turn.over and turn.due and len(turn.open) < turn.at_once:
+            self._send(turn, turn.due.popleft())
+        if turn.over and not turn.open:
+            release(turn.webhook)
+            del self.turns[turn.webhook.pk]
+            self._look_at = 0.0  # a place is free
+
+    # --- Sends --------------------------------------------------------------------------------------------------------
+    def _send(self, turn: _Turn, delivery: Delivery) -> None:
+        turn.open.add(delivery.pk)
+        at = timezone.now()
+        try:
+            letter = letter_of(turn.webhook, delivery, at)
+        except (ValueError, CannotOpen) as error:
+            sent = Sent(status=None, answer=b"", retry_after=None, seconds=0, address="", error=str(error))
+            self._ended.put(_Result(turn, delivery, None, at, sent, final=isinstance(error, ValueError)))
+            return
+        _sender().send(letter).add_done_callback(partial(self._put, turn, delivery, letter, at))
+
+    def _put(
+        self, turn: _Turn, delivery: Delivery, letter: Letter, at: datetime.datetime, future: Future[Sent]
+    ) -> None:
+        self._ended.put(_Result(turn, delivery, letter, at, future.result()))
+
+    def _record_ended(self, seconds: float) -> None:
+        """Wait for the first that ends, and record it and all that have ended by then."""
+        try:
+            result = self._ended.get(timeout=max(0.0, seconds))
+            while True:
+                self._record(result)
+                result = self._ended.get_nowait()
+        except Empty:
+            return
+
+    def _record(self, result: _Result) -> None:
+        turn = result.turn
+        goes_on = record(turn.webhook, result.delivery, result.letter, result.at, result.sent, final=result.final)
+        turn.open.discard(result.delivery.pk)
+        turn.over = turn.over or not goes_on
+        self.made += 1
+        self._go_on(turn)
+
+
+# --- What is due ------------------------------------------------------------------------------------------------------
+
+# Every webhook that owes something is found by one step through the index, however much it owes. Leases are told by the
+# database's clock, which all senders share.
+_LEASE = """
+WITH RECURSIVE owing(id) AS (
+    (SELECT webhook_id FROM registry_delivery WHERE state = 'pending' ORDER BY webhook_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT d.webhook_id FROM registry_delivery d
+             WHERE d.state = 'pending' AND d.webhook_id > owing.id ORDER BY d.webhook_id LIMIT 1)
+      FROM owing WHERE owing.id IS NOT NULL
+), chosen AS (
+    SELECT w.id FROM owing JOIN registry_webhook w ON w.id = owing.id
+     WHERE w.retired_at IS NULL
+       AND (w.leased_until IS NULL OR w.leased_until <= statement_timestamp())
+       AND (w.failures = 0 OR %s)
+       AND EXISTS (
+           SELECT FROM registry_delivery d
+            WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= %s
+              AND (d.test OR (w.active AND (w.rests_until IS NULL OR w.rests_until <= %s))))
+     ORDER BY w.failures > 0, random()
+     LIMIT %s
+       FOR NO KEY UPDATE OF w SKIP LOCKED
+)
+UPDATE registry_webhook w SET leased_until = statement_timestamp() + make_interval(secs => %s)
+  FROM chosen WHERE w.id = chosen.id
+RETURNING w.id, w.leased_until
+"""
+
+
+def lease(most: int, *, also_troubled: bool) -> list[Webhook]:
+    """At most so many webhooks that something is due for, each ours alone for LEASE seconds from now. Two queries."""
+    with connection.cursor() as cursor:
+        now = timezone.now()
+        cursor.execute(_LEASE, [also_troubled, now, now, most, LEASE])
+        leased = dict(cursor.fetchall())
+    webhooks = list(Webhook.objects.filter(pk__in=leased)) if leased else []
+    for webhook in webhooks:
+        webhook.leased_until = leased[webhook.pk]
+    return webhooks
+
+
+def release(webhook: Webhook) -> None:
+    """Give a leased webhook back, unless the lease ran out and it is somebody else's by now."""
+    Webhook.objects.filter(pk=webhook.pk, leased_until=webhook.leased_until).update(leased_until=None)
+
+
+def due(webhook: Webhook, *, besides: Iterable[uuid.UUID] = ()) -> list[Delivery]:
+    """What is due for a webhook, in the order in which it fell due, each with its entry. One query."""
+    now = timezone.now()
+    rows = Delivery.objects.filter(webhook=webhook, state=DeliveryState.PENDING, due_at__lte=now)
+    if not webhook.active or (webhook.rests_until and webhook.rests_until > now):
+        rows = rows.filter(test=True)
+    rows = (
+        rows.exclude(pk__in=list(besides)).select_related("entry__workspace", "entry__chain").order_by("due_at", "id")
+    )
+    return list(rows[:_BATCH])
+
+
+# --- What came of it --------------------------------------------------------------------------------------------------
+
+# One statement, so one commit, for each attempt. It changes nothing of a delivery that somebody has recorded meanwhile.
+_RECORD = """
+WITH noted AS (
+    INSERT INTO registry_attempt (delivery_id, number, at, headers, status, answer, duration_ms, address, error)
+    SELECT id, %(number)s, %(at)s, %(headers)s::jsonb, %(status)s, %(answer)s, %(duration)s, %(address)s, %(error)s
+      FROM registry_delivery WHERE id = %(delivery)s
+    ON CONFLICT DO NOTHING
+)
+UPDATE registry_delivery d
+   SET state = %(state)s, attempts = %(number)s, due_at = %(due_at)s, finished_at = %(finished_at)s,
+       status = %(status)s, error = %(error)s
+  FROM registry_webhook w
+ WHERE d.id = %(delivery)s AND d.state = 'pending' AND d.attempts = %(before)s AND w.id = d.webhook_id
+RETURNING w.revision = %(revision)s
+"""
+
+
+def record(
+    webhook: Webhook,
+    delivery: Delivery,
+    letter: Letter | None,
+    at: datetime.datetime,
+    sent: Sent,
+    *,
+    final: bool = False,
+) -> bool:
+    """Record an attempt that began `at`, and what follows from it; returns whether the turn of the webhook goes on.
+
+    It ends when the webhook was changed meanwhile, is in trouble, or asked for a rest.
+    """
+    now = timezone.now()
+    worked = sent.status is not None and 200 <= sent.status < 300
+    number = delivery.attempts + 1
+    final = final or delivery.test or sent.status == GONE
+    pause = None if worked or final else pause_after(number, sent.retry_after)
+    state = DeliveryState.DELIVERED if worked else DeliveryState.PENDING if pause else DeliveryState.FAILED
+    values: dict[str, Any] = {
+        "delivery": delivery.pk,
+        "number": number,
+        "before": delivery.attempts,
+        "at": at,
+        "headers": json.dumps(dict(letter.headers) if letter else {}),
+        "status": sent.status,
+        "answer": sent.answer.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        "duration": round(sent.seconds * 1000),
+        "address": sent.address,
+        "error": "" if worked else (sent.error or f"it answered {sent.status}")[:500],
+        "state": state,
+        "due_at": now + pause if pause else delivery.due_at,
+        "finished_at": None if pause else now,
+        "revision": webhook.revision,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_RECORD, values)
+        row = cursor.fetchone()
+    if delivery.test:
+        wake(delivery.pk)
+        return bool(row and row[0])
+    if not worked:
+        return _failed(webhook, sent, at) and bool(row and row[0])
+    if webhook.failures:
+        Webhook.objects.filter(pk=webhook.pk).update(failures=0, failing_since=None, rests_until=None)
+        webhook.failures = 0
+    return bool(row and row[0])
+
+
+def _failed(webhook: Webhook, sent: Sent, at: datetime.datetime) -> bool:
+    """Note that a webhook did not take what it was sent, and leave it alone for a while, or for good if need be.
+
+    Returns whether to go on sending to it.
+    """
+    now = timezone.now()
+    webhook.failures += 1
+    webhook.failing_since = webhook.failing_since or at
+    rest = rest_after(webhook.failures, sent.status, sent.retry_after)
+    webhook.rests_until = now + rest if rest else None
+    webhook.save(update_fields=["failures", "failing_since", "rests_until"])
+    if sent.status == GONE:
+        return disable(webhook, Disabled.GONE)
+    if now - webhook.failing_since >= FAILING_FOR:
+        return disable(webhook, Disabled.FAILING)
+    return not rest
+
+
+@transaction.atomic
+def disable(webhook: Webhook, because: Disabled) -> bool:
+    """Send nothing any more, and tell of it: in the log, and so its owner and whoever listens. Returns False."""
+    if webhook.model_id:  # whoever writes to a model's chain has locked the model
+        webhook.model = Model.objects.select_for_update(of=("self",), no_key=True).get(pk=webhook.model_id)
+    still = Webhook.objects.living().filter(pk=webhook.pk, active=True)
+    now = timezone.now()
+    if still.update(active=False, disabled_because=because, disabled_at=now, revision=F("revision") + 1):
+        end_pending(webhook, f"the webhook was disabled: {because.label}")
+        told = {"webhook": str(webhook.pk), "reason": because.label}
+        emit_all(
+            system_actor(webhook.workspace),
+            webhook.model,
+            [Event(Verb.WEBHOOK_DISABLED, f"webhook {webhook}", told)],
+        )
+    return False
+
+
+def end_pending(webhook: Webhook, error: str) -> int:
+    """Nothing that is still owed to a webhook is tried any more, until somebody has it redelivered; how many."""
+    pending = Delivery.objects.filter(webhook=webhook, state=DeliveryState.PENDING, test=False)
+    return pending.update(state=DeliveryState.FAILED, finished_at=timezone.now(), error=error[:500])
+
+
+# --- What is forgotten ------------------------------------------------------------------------------------------------
+_AT_A_TIME = 5000
+
+
+def prune(before: datetime.datetime) -> int:
+    """Delete the deliveries that ended before that time, with their attempts; returns how many. A batch at a time.
+
+    What was written down for a webhook that was deleted in the same moment is ended first.
+    """
+    left = Delivery.objects.filter(state=DeliveryState.PENDING, webhook__retired_at__isnull=False)
+    left.update(state=DeliveryState.FAILED, finished_at=timezone.now(), error="the webhook was deleted")
+    ended = Delivery.objects.exclude(state=DeliveryState.PENDING).filter(finished_at__lt=before).order_by("finished_at")
+    pruned = 0
+    while batch := list(ended.values_list("pk", flat=True)[:_AT_A_TIME]):
+        Delivery.objects.filter(pk__in=batch).delete()
+        pruned += len(batch)
+    return pruned
