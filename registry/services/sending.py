@@ -317,11 +317,11 @@ def record(
     if delivery.test:
         wake(delivery.pk)
         return bool(row and row[0])
-    if not worked:
+    if not worked and letter:
         return _failed(webhook, sent, at) and bool(row and row[0])
-    if webhook.failures:
+    if worked and webhook.failures:
         Webhook.objects.filter(pk=webhook.pk).update(failures=0, failing_since=None, rests_until=None)
-        webhook.failures = 0
+        webhook.failures, webhook.failing_since, webhook.rests_until = 0, None, None
     return bool(row and row[0])
 
 
@@ -334,13 +334,14 @@ def _failed(webhook: Webhook, sent: Sent, at: datetime.datetime) -> bool:
     webhook.failures += 1
     webhook.failing_since = webhook.failing_since or at
     rest = rest_after(webhook.failures, sent.status, sent.retry_after)
-    webhook.rests_until = now + rest if rest else None
+    if rest:  # what another send that was open beside this one was asked for stays
+        webhook.rests_until = max(now + rest, webhook.rests_until or now)
     webhook.save(update_fields=["failures", "failing_since", "rests_until"])
     if sent.status == GONE:
         return disable(webhook, Disabled.GONE)
     if now - webhook.failing_since >= FAILING_FOR:
         return disable(webhook, Disabled.FAILING)
-    return not rest
+    return not webhook.rests_until or webhook.rests_until <= now
 
 
 @transaction.atomic
