@@ -108,6 +108,10 @@ class _Result:
     final: bool = False  # no further attempt could do better
 
 
+def _not_sent(error: str) -> Sent:
+    return Sent(status=None, answer=b"", retry_after=None, seconds=0, address="", error=error)
+
+
 class _Round:
     """What one call does: the thread that calls looks at the database and records, the sender's loop sends."""
 
@@ -136,8 +140,9 @@ class _Round:
         for turn in list(self.turns.values()):
             turn.over = True
             self._go_on(turn)
-        while self.turns:
-            self._record_ended(LEASE)
+        until = time.monotonic() + LEASE
+        while self.turns and time.monotonic() < until:
+            self._record_ended(until - time.monotonic())
 
     # --- Leases -------------------------------------------------------------------------------------------------------
     def _lease(self) -> None:
@@ -169,15 +174,18 @@ class _Round:
         try:
             letter = letter_of(turn.webhook, delivery, at)
         except (ValueError, CannotOpen) as error:
-            sent = Sent(status=None, answer=b"", retry_after=None, seconds=0, address="", error=str(error))
-            self._ended.put(_Result(turn, delivery, None, at, sent, final=isinstance(error, ValueError)))
+            final = isinstance(error, ValueError)
+            self._ended.put(_Result(turn, delivery, None, at, _not_sent(str(error)), final))
             return
         _sender().send(letter).add_done_callback(partial(self._put, turn, delivery, letter, at))
 
     def _put(
         self, turn: _Turn, delivery: Delivery, letter: Letter, at: datetime.datetime, future: Future[Sent]
     ) -> None:
-        self._ended.put(_Result(turn, delivery, letter, at, future.result()))
+        if error := future.exception():
+            log.error("delivery.not_sent", delivery=str(delivery.pk), exc_info=error)
+        sent = _not_sent("it could not be sent; the operator's log says why") if error else future.result()
+        self._ended.put(_Result(turn, delivery, letter, at, sent))
 
     def _record_ended(self, seconds: float) -> None:
         """Wait for the first that ends, and record it and all that have ended by then."""
