@@ -277,6 +277,22 @@ def test_bytes_that_lie_elsewhere_have_no_address_here() -> None:
     assert data["resolve"] == "https://vouch.example.org/api/v1/resolve?uri=models%3A%2Fa%20b%2F7"
 
 
+GUIDE = Path(__file__).resolve().parents[2] / "docs" / "guide" / "webhooks.md"
+REGISTERED = about(
+    Verb.VERSION_REGISTERED, source="s3://models/churn", run="", description="Trained on May", tags={"team": "risk"}
+)
+
+
+@pytest.mark.parametrize("form", list(Format))
+def test_the_guide_shows_what_really_arrives(form: Format) -> None:
+    section = re.search(rf"^## `{form}`\n(.*?)(?=^## |\Z)", GUIDE.read_text(), re.DOTALL | re.MULTILINE)
+    assert section, f"describe {form} in {GUIDE.name} under a heading of its own"
+    shown = re.search(r"```json\n(.*?)```", section[1], re.DOTALL)
+    really = body(form, REGISTERED if form == Format.MLFLOW else MOVED, webhook_id="018f3c10")
+    assert shown, f"show a body of {form} in {GUIDE.name}"
+    assert json.loads(shown[1]) == really, json.dumps(really, indent=2)
+
+
 # --- The signatures ---------------------------------------------------------------------------------------------------
 
 
