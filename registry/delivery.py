@@ -18,7 +18,7 @@ from kombu.exceptions import OperationalError
 from accounts.models import AuditEntry
 from accounts.verbs import Verb
 from core.http import Egress, Letter
-from registry.formats import Format, Told, expresses, tells, written
+from registry.formats import Format, Told, expresses, tells, tested, written
 from registry.models import Delivery, Webhook
 
 log = structlog.get_logger()
@@ -115,9 +115,10 @@ def letter_of(webhook: Webhook, delivery: Delivery, at: datetime.datetime) -> Le
 
     Raises ValueError when the format of the webhook has no words for it, CannotOpen when the secret cannot be read.
     """
+    form, told = Format(webhook.format), told_by(delivery.entry)
     message = written(
-        Format(webhook.format),
-        told_by(delivery.entry),
+        form,
+        tested(form, told) if delivery.test else told,
         delivery_id=str(delivery.pk),
         webhook_id=str(webhook.pk),
         at=at,

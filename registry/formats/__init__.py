@@ -1,5 +1,6 @@
 """The formats in which an event is told: an event in, headers and signed bytes out. Pure Python, no database."""
 
+from registry.formats.examples import tested
 from registry.formats.message import Message
 from registry.formats.sentences import sentence
 from registry.formats.table import Format, expresses, tells, written
@@ -13,5 +14,6 @@ __all__ = [
     "payload",
     "sentence",
     "tells",
+    "tested",
     "written",
 ]

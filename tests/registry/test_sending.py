@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import socket
 import threading
 import time
@@ -19,9 +20,11 @@ from pytest_httpserver import HTTPServer
 from standardwebhooks import Webhook as Verifier
 from werkzeug import Request, Response
 
+from accounts import audit
 from accounts.actor import Actor
 from accounts.models import AuditEntry, User
 from accounts.roles import Role
+from accounts.verbs import Verb
 from core import sealing
 from core.addresses import Egress
 from core.http import Sender
@@ -375,6 +378,23 @@ def test_a_test_is_tried_once_even_of_a_disabled_webhook_and_counts_for_nothing(
     assert sending.deliver_due() == 1
     hook.refresh_from_db()
     assert (states(hook), hook.failures) == ({"failed": 1}, 0)
+
+
+@pytest.mark.parametrize(
+    ("form", "says"),
+    [("vouch", "webhook.tested"), ("mlflow", "model_version"), ("databricks", "MODEL_VERSION_CREATED")],
+)
+def test_every_format_has_something_to_test_with(
+    form: str, says: str, churn: Model, requester: Actor, httpserver: HTTPServer
+) -> None:
+    httpserver.expect_request("/").respond_with_data("")
+    hook = webhook(httpserver.url_for("/"), format=form)
+    entry = audit.record(requester, Verb.WEBHOOK_TESTED, subject="webhook", data={"webhook": str(hook.pk)})
+    Delivery.objects.create(webhook=hook, entry=entry, verb=entry.verb, test=True, due_at=timezone.now())
+    sending.deliver_due()
+    assert states(hook) == {"delivered": 1}
+    said = json.loads(httpserver.log[0][0].get_data())
+    assert says in (said.get("type"), said.get("entity"), said.get("event"))
 
 
 def test_nothing_due_costs_one_query(churn: Model, django_assert_num_queries: Callable[..., object]) -> None:
