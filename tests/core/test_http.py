@@ -104,9 +104,9 @@ def receiver() -> Iterator[Callable[..., Receiver]]:
         each.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sender() -> Iterator[Sender]:
-    with Sender(INSIDE, connect_seconds=0.3, total_seconds=0.6) as made:
+    with Sender(INSIDE, connect_seconds=0.5, total_seconds=1) as made:
         yield made
 
 
@@ -182,13 +182,13 @@ def hangs(_: socket.socket) -> None:
 
 HEAD = b"HTTP/1.1 200 OK\r\n"
 BAD = {
-    "hangs after the letter": (hangs, "no answer within 0.6 s"),
-    "drips its head": (drips(HEAD, b"X: y\r\n"), "no answer within 0.6 s"),
-    "drips one header": (drips(HEAD + b"X: ", b"y"), "no answer within 0.6 s"),
+    "hangs after the letter": (hangs, "no answer within 1 s"),
+    "drips its head": (drips(HEAD, b"X: y\r\n"), "no answer within 1 s"),
+    "drips one header": (drips(HEAD + b"X: ", b"y"), "no answer within 1 s"),
     "never ends its head": (floods(HEAD, b"X: y\r\n"), "no answer within the first 65,536 bytes"),
     "never ends one header": (floods(HEAD + b"X: ", b"y"), "no answer within the first 65,536 bytes"),
     "floods with 103": (floods(b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"), "no answer within the first 65,536 bytes"),
-    "drips 100": (drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer within 0.6 s"),
+    "drips 100": (drips(b"", b"HTTP/1.1 100 Continue\r\n\r\n"), "no answer within 1 s"),
     "resets": (resets, "the connection was cut off before an answer came"),
     "closes": (lambda connection: connection.close(), "the connection was closed before an answer came"),
     "speaks something else": (drips(b"SSH-2.0-OpenSSH_9.9\r\n\r\n", b""), "what came back is not HTTP/1.1"),
@@ -207,9 +207,9 @@ def test_a_bad_receiver_is_an_error_in_words_and_delays_no_other(
     sent = {name: future.result(5) for name, future in futures.items()}
     assert {name: each.error for name, each in sent.items()} == {name: error for name, (_, error) in BAD.items()}
     assert {each.status for each in sent.values()} == {None}
-    assert max(each.seconds for each in sent.values()) < 1.2
+    assert max(each.seconds for each in sent.values()) < 2
     assert {each.status for each in good} == {200}
-    assert max(each.seconds for each in good) < 0.5
+    assert max(each.seconds for each in good) < 0.8
 
 
 @pytest.mark.parametrize(
@@ -238,7 +238,7 @@ def test_a_status_counts_whatever_becomes_of_the_body(
         assert sent.answer.strip(b"y") == b""
         assert sent.answer.startswith(answer)
         assert len(sent.answer) <= 1024
-        assert sent.seconds < 1.2
+        assert sent.seconds < 2
     assert there.connections == 2  # none is used again whose body did not end
 
 
@@ -347,7 +347,7 @@ def test_who_does_not_accept_or_listen_is_told_apart(sender: Sender) -> None:
             other.connect_ex(full.getsockname())
         port = full.getsockname()[1]
         sent = post(sender, f"http://127.0.0.1:{port}/")
-    assert (sent.error, sent.address) == (f"no connection to 127.0.0.1, port {port}, within 0.3 s", "127.0.0.1")
+    assert (sent.error, sent.address) == (f"no connection to 127.0.0.1, port {port}, within 0.5 s", "127.0.0.1")
     sent = post(sender, f"http://127.0.0.1:{port}/")
     assert sent.error == f"no connection to 127.0.0.1, port {port}: connection refused"
 
@@ -447,7 +447,7 @@ def test_a_name_server_that_hangs_holds_up_its_own_letters_alone(
         "the name nowhere.example does not resolve (name or service not known)"
     )
     assert post(sender, there.url()).status == 200
-    assert {each.result(5).error for each in slow} == {"the name slow.example was not resolved within 0.3 s"}
+    assert {each.result(5).error for each in slow} == {"the name slow.example was not resolved within 0.5 s"}
     release.set()
     assert asked.count("slow.example") == 1
 
@@ -544,9 +544,9 @@ def test_a_certificate_of_an_authority_that_nobody_trusts_is_refused(
 @pytest.mark.parametrize(
     ("behave", "error"),
     [
-        (hangs, "no connection by TLS within 0.3 s"),
+        (hangs, "no connection by TLS within 0.5 s"),
         (drips(b"", b"\x16"), "no connection by TLS"),
-        (resets, "no connection by TLS: "),
+        (lambda connection: (connection.recv(1), resets(connection)), "no connection by TLS: connection reset by peer"),
         (drips(OK, b""), "no connection by TLS: "),
     ],
     ids=["hangs", "drips", "resets", "speaks plain http"],
@@ -558,7 +558,7 @@ def test_a_handshake_that_goes_wrong_is_told_in_words(
     sent = post(sender, f"https://127.0.0.1:{there.port}/")
     assert sent.error.startswith(error)
     assert "Error" not in sent.error
-    assert sent.seconds < 0.6
+    assert sent.seconds < 1
 
 
 # The sender itself
@@ -583,6 +583,15 @@ def test_letters_from_many_threads_all_arrive_and_wait_for_a_place(receiver: Cal
     assert {each.status for each in sent} == {200}
     assert len({letter.split()[1] for letter in there.letters}) == 100
     assert most <= 4
+
+
+def test_the_clock_of_a_letter_starts_when_it_has_a_place(receiver: Callable[..., Receiver]) -> None:
+    there, hanging = receiver(), receiver(hangs)
+    with Sender(INSIDE, total_seconds=0.1, places=1) as sender:
+        futures = [sender.send(Letter(each.url(), {}, b"{}")) for each in (hanging, hanging, hanging, there)]
+        sent = [future.result(5) for future in futures]
+    assert [each.status for each in sent] == [None, None, None, 200]
+    assert max(each.seconds for each in sent) < 1
 
 
 def test_the_connections_of_letters_that_failed_are_closed(receiver: Callable[..., Receiver]) -> None:
