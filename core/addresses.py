@@ -37,8 +37,8 @@ _NOBODY: dict[Network, str] = {
 }
 
 # The special-purpose registries of IANA (RFC 6890 and its updates), spelt out, since `is_global` answers differently
-# from one Python to the next: 3.11.7 calls 192.0.0.0/24 private only in part, and knows no 3fff::/20. The first that
-# fits names the kind.
+# from one Python to the next: 3.11.7 takes 192.0.0.8, 64:ff9b:1::1 and 3fff::1 for global. The first that fits names
+# the kind.
 _SPECIAL: dict[Network, str] = {
     ipaddress.ip_network(network): kind
     for network, kind in {
