@@ -7,8 +7,11 @@ from typing import Any
 import orjson
 import structlog
 
-# A token, or the value of a header or setting that carries one, wherever it turns up in a line.
-_SECRET = re.compile(r"vch-[A-Za-z0-9]{40}|(?i:(?:basic|bearer)\s+)[A-Za-z0-9+/=_.-]{8,}|://[^/\s:@]*:[^/\s@]+@")
+# A token, a secret of a webhook, or the value of a header or setting that carries one, wherever it turns up in a line.
+_SECRET = re.compile(
+    r"vch-[A-Za-z0-9]{40}|whsec_[A-Za-z0-9+/=]{8,}"
+    r"|(?i:(?:basic|bearer)\s+)[A-Za-z0-9+/=_.-]{8,}|://[^/\s:@]*:[^/\s@]+@"
+)
 
 
 def _redact(logger: Any, name: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import secrets
 import time
 import uuid
@@ -14,3 +15,9 @@ def uuid7() -> uuid.UUID:
     value = (value & ~(0xF << 76)) | (0x7 << 76)
     value = (value & ~(0x3 << 62)) | (0x2 << 62)
     return uuid.UUID(int=value)
+
+
+def first_at(moment: datetime.datetime) -> uuid.UUID:
+    """What no id of `uuid7` made at that time (aware) or later is below: a bound for a list that is ordered by them."""
+    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
+    return uuid.UUID(int=milliseconds << 80)

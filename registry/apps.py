@@ -9,5 +9,8 @@ class RegistryConfig(AppConfig):
     name = "registry"
 
     def ready(self) -> None:
-        """Refuse to start with a key that could not open what was sealed."""
+        """Refuse to start with a key that could not open what was sealed, or networks that are none."""
+        from registry.delivery import egress  # it imports the models
+
         sealing.box()
+        egress()

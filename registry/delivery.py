@@ -13,6 +13,7 @@ from urllib.parse import quote
 import structlog
 from celery import current_app
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from kombu.exceptions import OperationalError
 
 from accounts.models import AuditEntry
@@ -61,10 +62,17 @@ _LONGEST_REST_ASKED_FOR = datetime.timedelta(hours=1)
 
 
 # --- What and where ---------------------------------------------------------------------------------------------------
-@lru_cache(maxsize=1)
 def egress() -> Egress:
-    """Where webhooks may lie, as the operator has it."""
-    return Egress.of(settings.VOUCH_WEBHOOK_NETWORKS, settings.VOUCH_WEBHOOK_PORTS)
+    """Where webhooks may lie, as the operator has it; ImproperlyConfigured."""
+    return _egress(tuple(settings.VOUCH_WEBHOOK_NETWORKS), tuple(settings.VOUCH_WEBHOOK_PORTS))
+
+
+@lru_cache(maxsize=1)
+def _egress(networks: tuple[str, ...], ports: tuple[int, ...]) -> Egress:
+    try:
+        return Egress.of(networks, ports)
+    except ValueError as error:
+        raise ImproperlyConfigured(f"VOUCH_WEBHOOK_NETWORKS or VOUCH_WEBHOOK_PORTS will not do: {error}.") from None
 
 
 def tellable(webhook: Webhook, entry: AuditEntry) -> bool:

@@ -396,3 +396,72 @@ class TooManyReviewers(Invalid):
     """At most {limit} people can be asked to review one promotion."""
 
     field = "reviewers"
+
+
+# --- Webhooks ---------------------------------------------------------------------------------------------------------
+
+
+class WebhookNotFound(NotFound):
+    """There is no webhook {webhook} that you may manage."""
+
+
+class DeliveryNotFound(NotFound):
+    """There is no delivery {delivery} of a webhook that you may manage."""
+
+
+class TooManyWebhooks(Conflict):
+    """The workspace has {limit} webhooks, which is as many as it can: delete one first, or have one hear more."""
+
+
+class UnknownFormat(Invalid):
+    """{field} {value!r} is not a format of webhooks: use one of {known}."""
+
+    field = "format"
+
+
+class UntoldVerb(Invalid):
+    """{field} {value!r} is not an event that webhooks of the format {format} are told of: use one such as {example}, or
+    none to be told of all."""
+
+
+class TooMany(Invalid):
+    """{field} has {count} entries; at most {limit} fit."""
+
+
+class SecretIsMadeHere(Invalid):
+    """A webhook of the format {format} signs with a secret that is made here and shown once: leave {field} out."""
+
+    field = "secret"
+
+
+class SignsNothing(Conflict):
+    """A webhook of the format {format} signs nothing, so it has no secret."""
+
+
+class BadOverlap(Invalid):
+    """{field} {value!r} is not allowed: use a whole number of hours from 0 to {limit}."""
+
+    field = "overlap_hours"
+
+
+class NoSuchOwner(Invalid):
+    """{username!r} cannot be the one who is told: nobody of that name may manage this webhook."""
+
+    field = "owner"
+
+
+class WebhookDisabled(Conflict):
+    """The webhook is disabled, so nothing is sent to it: enable it first."""
+
+
+class NoTestsInFormat(Conflict):
+    """The format {format} has no words for a test: cause an event that it tells of, such as {example}, and look at its
+    delivery."""
+
+
+class TooManyTests(Conflict):
+    """{limit} tests of this webhook are on their way already: wait until one has come to an end."""
+
+
+class TriedOnce(Conflict):
+    """This delivery was a test, which is tried once: test the webhook anew."""

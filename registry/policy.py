@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -11,10 +12,11 @@ from jsonschema import Draft202012Validator
 
 from core import text
 from registry import gates
-from registry.errors import BadRules
+from registry.errors import BadRules, BadScope
 from registry.lifecycle import Stage
 
 ALIAS_MARK = "@"
+_PATTERN = re.compile(r"[A-Za-z0-9 ._*?-]{1,255}")
 _TEAM = {"type": "string", "pattern": r"^[A-Za-z0-9_-]{1,63}$"}
 _TEAMS = {"type": "array", "items": _TEAM, "maxItems": 20, "uniqueItems": True}
 
@@ -239,7 +241,7 @@ def shipped(target: str) -> Terms:
 
 @dataclass(frozen=True)
 class Scope:
-    """Which models a policy is for: one of them, those whose name fits a pattern, or (neither) all of the workspace."""
+    """Which models something is for: one, those whose name fits a pattern, or (neither) all of the workspace."""
 
     model: str = ""
     pattern: str = ""  # `*` and `?` as in a shell
@@ -256,3 +258,13 @@ class Scope:
 
     def __str__(self) -> str:
         return f"model {self.model}" if self.model else f"models {self.pattern}" if self.pattern else "all models"
+
+
+def refuse_bad_scope(scope: Scope, of: str) -> None:
+    """Refuse a scope of both kinds, and a pattern that no name can fit; `of` says what it is for. Raises BadScope."""
+    if scope.model and scope.pattern:
+        why = f"a {of} is for a model or for a pattern, not for both"
+        raise BadScope(field="pattern", value=scope.pattern, why=why)
+    if scope.pattern and not _PATTERN.fullmatch(scope.pattern):
+        why = "use letters, digits, spaces, dots, underscores, hyphens, and '*' and '?' as in a shell"
+        raise BadScope(field="pattern", value=scope.pattern, why=why)

@@ -13,20 +13,25 @@ from accounts.permissions import require
 from accounts.roles import Action, Scope
 from accounts.verbs import Verb
 from core import text
+from core.ids import first_at
 from lineage.models import ManifestFile
 from registry.errors import (
     AliasNotFound,
     CommentNotFound,
+    DeliveryNotFound,
     ModelNotFound,
     NoPolicy,
     PromotionNotFound,
     UnknownVerb,
     VersionNotFound,
+    WebhookNotFound,
 )
 from registry.models import (
     Alias,
+    Attempt,
     Check,
     Comment,
+    Delivery,
     Model,
     Occupancy,
     Policy,
@@ -34,8 +39,10 @@ from registry.models import (
     Promotion,
     ReviewRequest,
     Version,
+    Webhook,
 )
 from registry.models.policies import PolicyQuerySet
+from registry.models.webhooks import DeliveryState
 from registry.references import version_number
 
 
@@ -178,6 +185,60 @@ def generation_of(model_id: uuid.UUID) -> int | None:
 def state_of(promotion_id: uuid.UUID) -> str | None:
     """The state of a promotion, None when it is gone."""
     return Promotion.objects.filter(pk=promotion_id).values_list("state", flat=True).first()
+
+
+def webhooks(actor: Actor) -> QuerySet[Webhook]:
+    """The webhooks that the actor may manage, each with its model and who is told when it fails."""
+    return Webhook.objects.living().visible_to(actor).select_related("model", "owner")
+
+
+def find_webhook(actor: Actor, webhook_id: uuid.UUID) -> Webhook:
+    """One that the actor may manage, a deleted one too; WebhookNotFound."""
+    webhook = Webhook.objects.visible_to(actor).select_related("model", "owner").filter(pk=webhook_id).first()
+    if webhook is None:
+        raise WebhookNotFound(webhook=webhook_id)
+    return webhook
+
+
+def deliveries(
+    webhook: Webhook,
+    *,
+    model_name: str = "",
+    since: datetime.datetime | None = None,
+    until: datetime.datetime | None = None,
+) -> QuerySet[Delivery]:
+    """What a webhook was or is owed since and before such times, each with its event.
+
+    Narrowed to what happened to models of this name, also to one that is gone.
+    """
+    rows = Delivery.objects.filter(webhook=webhook).select_related("entry")
+    if model_name:
+        named = Model.objects.filter(workspace_id=webhook.workspace_id, name=text.searchable(model_name)).values("pk")
+        # Looked up first: an index gives the entries of a chain, and another the delivery of each.
+        chains = list(AuditChain.objects.filter(subject_id__in=named).values_list("pk", flat=True))
+        rows = rows.filter(entry__chain__in=chains)
+    # Ids are in the order of time, and the indexes end with them.
+    if since:
+        rows = rows.filter(pk__gte=first_at(since))
+    return rows.filter(pk__lt=first_at(until)) if until else rows
+
+
+def find_delivery(webhook: Webhook, delivery_id: uuid.UUID) -> Delivery:
+    """One delivery to a webhook; DeliveryNotFound."""
+    delivery = deliveries(webhook).filter(pk=delivery_id).first()
+    if delivery is None:
+        raise DeliveryNotFound(delivery=delivery_id)
+    return delivery
+
+
+def attempts(delivery: Delivery) -> QuerySet[Attempt]:
+    """Every send of a delivery, the newest first."""
+    return Attempt.objects.filter(delivery=delivery).order_by("-number")
+
+
+def is_under_way(delivery_id: uuid.UUID) -> bool:
+    """Whether a delivery still waits to be sent."""
+    return Delivery.objects.filter(pk=delivery_id, state=DeliveryState.PENDING).exists()
 
 
 def audit_trail(

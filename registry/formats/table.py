@@ -42,6 +42,11 @@ def tells(form: Format) -> frozenset[Verb]:
     return _FORMS[form].tells
 
 
+def example_of(form: Format) -> Verb:
+    """One event that a format has words for, a move if it has: to name in a message."""
+    return max(tells(form), key=lambda verb: (verb == Verb.VERSION_TRANSITIONED, verb))
+
+
 def expresses(form: Format, told: Told) -> bool:
     """Whether a format has words for this very event."""
     return _FORMS[form].expresses(told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
+from urllib.parse import urlsplit
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
@@ -13,7 +14,9 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import AuditEntry, User, Workspace
+from accounts.permissions import glob_as_regex
 from accounts.roles import Action
+from accounts.verbs import Verb
 from core import sealing, text
 from core.ids import uuid7
 from registry.models.catalog import Model
@@ -28,11 +31,12 @@ class WebhookQuerySet(models.QuerySet["Webhook"]):
     def visible_to(self, actor: Actor) -> Self:
         """Those that the actor may manage: of the workspace, or of the models that he maintains; retired ones too.
 
-        A token that is bound to names reaches only those of single models: others tell of every model.
+        A token that is bound to names reaches only those of single models: others tell of every model. Which models
+        are seen does not matter here: a token for webhooks alone does not read.
         """
         here = self.filter(workspace_id=actor.workspace_id)
         if actor.model_glob:
-            here = here.filter(model__in=Model.objects.visible_to(actor))
+            here = here.filter(model__name__regex=f"^{glob_as_regex(actor.model_glob)}$")
         if actor.may(Action.EDIT_WEBHOOK):
             return here
         return here.filter(model__in=[pk for pk in actor.model_roles if actor.may(Action.EDIT_WEBHOOK, pk)])
@@ -97,7 +101,7 @@ class Webhook(models.Model):
         ]
 
     def __str__(self) -> str:
-        return self.name or self.url
+        return self.name or self.origin
 
     @property
     def scope(self) -> Scope:
@@ -108,8 +112,16 @@ class Webhook(models.Model):
     def page(self) -> str:
         return f"/webhooks/{self.pk}"
 
+    @property
+    def origin(self) -> str:
+        """Scheme, host and port of its URL: what may be told of it, since the path of some is a secret."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{parts.netloc}"
+
     def hears(self, verb: str, data: Mapping[str, Any]) -> bool:
-        """Whether it asked for an event, of a model that it is about."""
+        """Whether it asked for an event, of a model that it is about. Not for a test, which is owed otherwise."""
+        if verb == Verb.WEBHOOK_TESTED:
+            return False
         if self.verbs and verb not in self.verbs:
             return False
         if self.pattern and not text.fits(str(data.get("model", "")).lower(), self.pattern.lower()):
@@ -140,6 +152,8 @@ class Delivery(models.Model):
     test = models.BooleanField(default=False)  # tried once, also when the webhook is disabled
     state = models.CharField(max_length=16, choices=DeliveryState.choices, default=DeliveryState.PENDING)
     attempts = models.PositiveSmallIntegerField(default=0)
+    # Of these, how many had been made when somebody had it begin anew: the schedule counts from there.
+    tried_before = models.PositiveSmallIntegerField(default=0)
     due_at = models.DateTimeField()
     finished_at = models.DateTimeField(null=True, blank=True)
     # What came of the last attempt.

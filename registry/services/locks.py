@@ -11,9 +11,11 @@ from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.permissions import reaches, require
+from accounts.roles import Action
 from core import text
-from registry.errors import ModelNotFound, PromotionNotFound, VersionNotFound
-from registry.models import Model, Occupancy, Promotion, Version
+from registry.errors import ModelNotFound, PromotionNotFound, VersionNotFound, WebhookNotFound
+from registry.models import Model, Occupancy, Promotion, Version, Webhook
 from registry.references import version_number
 from registry.ruling import Ruling, ruling
 from registry.wakeups import wake
@@ -60,6 +62,37 @@ def locked_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
     promotion = Promotion.objects.select_related("version__manifest").get(pk=promotion_id)
     promotion.model = promotion.version.model = model
     return promotion
+
+
+def locked_for_webhooks(actor: Actor, name: object) -> Model:
+    """The model of this name, locked, if its webhooks are the actor's to manage. Raises ModelNotFound, Denied.
+
+    A token for webhooks alone reads no model, and may name those whose webhooks it manages.
+    """
+    here = Model.objects.living().filter(workspace_id=actor.workspace_id, name=text.searchable(name))
+    model = _locked(here)
+    if model is None or not (
+        (reaches(actor, model.name) and actor.may(Action.EDIT_WEBHOOK, model.id))
+        or Model.objects.visible_to(actor).filter(pk=model.pk).exists()
+    ):
+        raise ModelNotFound(name=name)
+    require(actor, Action.EDIT_WEBHOOK, model)
+    return model
+
+
+def locked_webhook(actor: Actor, webhook_id: uuid.UUID) -> Webhook:
+    """The living webhook as it is once its row is locked, and before it that of its model; WebhookNotFound."""
+    seen = Webhook.objects.living().visible_to(actor).filter(pk=webhook_id).first()
+    if seen is None:
+        raise WebhookNotFound(webhook=webhook_id)
+    if seen.model_id:
+        Model.objects.select_for_update(no_key=True).get(pk=seen.model_id)
+    rows = Webhook.objects.living().select_for_update(of=("self",), no_key=True)
+    webhook = rows.select_related("model", "workspace", "owner").filter(pk=webhook_id).first()
+    if webhook is None:  # deleted meanwhile
+        raise WebhookNotFound(webhook=webhook_id)
+    require(actor, Action.EDIT_WEBHOOK, webhook.model)
+    return webhook
 
 
 def ruled(model: Model, target: str) -> Ruling:

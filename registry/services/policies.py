@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import re
 import uuid
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,7 +24,7 @@ from accounts.verbs import Verb
 from core import text
 from core.errors import Invalid, NotFound, Refusal
 from registry import policy as rules_of
-from registry.errors import BadPolicyFile, BadScope, NoSuchTeam, PolicyNotFound, Stale
+from registry.errors import BadPolicyFile, NoSuchTeam, PolicyNotFound, Stale
 from registry.lifecycle import State
 from registry.models import Model, Policy, PolicyRevision, Promotion
 from registry.outbox import emit_all
@@ -40,7 +39,6 @@ log = structlog.get_logger()
 
 COMMENT_LIMIT = 1000
 _AT_ONCE = 200  # open promotions that an edit looks at before it answers
-_PATTERN = re.compile(r"[A-Za-z0-9 ._*?-]{1,255}")
 
 
 def write(
@@ -216,20 +214,11 @@ def as_entry(policy: Policy) -> Entry:
 
 def _may_edit(actor: Actor, scope: Scope) -> Model | None:
     """The model that the scope names, locked; None for a scope of several. Raises BadScope, ModelNotFound."""
-    if scope.model and scope.pattern:
-        raise BadScope(
-            field="pattern", value=scope.pattern, why="a policy is for a model or for a pattern, not for both"
-        )
+    rules_of.refuse_bad_scope(scope, "policy")
     if scope.model:
         model = locked_model(actor, scope.model)
         require(actor, Action.EDIT_POLICY, model)
         return model
-    if scope.pattern and not _PATTERN.fullmatch(scope.pattern):
-        raise BadScope(
-            field="pattern",
-            value=scope.pattern,
-            why="use letters, digits, spaces, dots, underscores, hyphens, and '*' and '?' as in a shell",
-        )
     require(actor, Action.EDIT_POLICY)
     return None
 

@@ -34,6 +34,7 @@ from registry.delivery import call_sender, egress, letter_of, pause_after, rest_
 from registry.models import Delivery, Model, Webhook
 from registry.models.webhooks import DeliveryState, Disabled
 from registry.outbox import emit_all
+from registry.services.redelivery import end_pending
 from registry.wakeups import wake
 
 log = structlog.get_logger()
@@ -301,7 +302,7 @@ def record(
     worked = sent.status is not None and 200 <= sent.status < 300
     number = delivery.attempts + 1
     final = final or delivery.test or sent.status == GONE
-    pause = None if worked or final else pause_after(number, sent.retry_after)
+    pause = None if worked or final else pause_after(number - delivery.tried_before, sent.retry_after)
     state = DeliveryState.DELIVERED if worked else DeliveryState.PENDING if pause else DeliveryState.FAILED
     values: dict[str, Any] = {
         "delivery": delivery.pk,
@@ -368,12 +369,6 @@ def disable(webhook: Webhook, because: Disabled) -> bool:
             [Event(Verb.WEBHOOK_DISABLED, f"webhook {webhook}", told)],
         )
     return False
-
-
-def end_pending(webhook: Webhook, error: str) -> int:
-    """Nothing that is still owed to a webhook is tried any more, until somebody has it redelivered; how many."""
-    pending = Delivery.objects.filter(webhook=webhook, state=DeliveryState.PENDING, test=False)
-    return pending.update(state=DeliveryState.FAILED, finished_at=timezone.now(), error=error[:500])
 
 
 # --- What is forgotten ------------------------------------------------------------------------------------------------
