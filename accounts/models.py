@@ -206,9 +206,6 @@ class AuditEntry(models.Model):
     request_id = models.CharField(max_length=64, blank=True)
     subject = models.CharField(max_length=512)
     data = models.JSONField()
-    # By the database's own clock, taken after the id was given out: how far the entries may be read in the order of
-    # their ids without missing one that commits late (`accounts.feed`). Not covered by the hash.
-    written_at = models.DateTimeField(db_default=models.Func(function="clock_timestamp"), editable=False)
 
     class Meta:
         constraints = [
