@@ -137,6 +137,7 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     # The guarantee of every delivery; what is sent at once comes by the shortcut of `registry.delivery.call_sender`.
     "deliver-due": {"task": "registry.tasks.deliver_due", "schedule": 5.0, "options": {"expires": 5}},
+    "follow-log": {"task": "registry.tasks.follow_log", "schedule": 5.0, "options": {"expires": 5}},
     "prune-deliveries": {"task": "registry.tasks.prune_deliveries", "schedule": 3600.0, "options": {"expires": 3600}},
     "expire-promotions": {"task": "registry.tasks.expire_promotions", "schedule": 60.0, "options": {"expires": 60}},
     "look-again": {"task": "registry.tasks.look_again_at_promotions", "schedule": 60.0, "options": {"expires": 60}},

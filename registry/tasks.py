@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from registry.services import clock, policies, sending
+from registry.services import clock, following, policies, sending
 
 
 @shared_task
@@ -44,3 +44,9 @@ def deliver_due() -> None:
 def prune_deliveries() -> None:
     """Forget deliveries that ended long ago."""
     sending.prune(timezone.now() - datetime.timedelta(days=settings.VOUCH_KEEP_DELIVERIES_DAYS))
+
+
+@shared_task
+def follow_log() -> None:
+    """Owe webhooks what the log has new and belongs to no model."""
+    following.follow()

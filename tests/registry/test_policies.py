@@ -21,7 +21,7 @@ from registry.outlook import outlook
 from registry.policy import Scope as Of
 from registry.review import review
 from registry.ruling import ruling, rulings
-from registry.services import aliases, catalog, policies, promotions
+from registry.services import aliases, catalog, following, policies, promotions
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -122,8 +122,10 @@ def test_the_same_again_is_no_revision_and_each_edit_is_one(maintainer: Actor) -
 def test_a_change_is_an_audit_entry_and_is_owed_to_webhooks(churn: None, maintainer: Actor) -> None:
     for model in (None, Model.objects.get()):
         Webhook.objects.create(workspace=make.workspace(), model=model, url="https://example.org/")
+    following.follow()
     policies.write(maintainer, Of(), "Production", {"approvals": 2})
     policies.write(maintainer, Of(model="churn"), "Production", {"approvals": 2})
+    following.follow()
     entries = AuditEntry.objects.filter(verb="policy.changed").order_by("id")
     assert [entry.data["scope"] for entry in entries] == ["all models", "model churn"]
     assert [Delivery.objects.filter(entry=entry).count() for entry in entries] == [1, 2]

@@ -142,6 +142,7 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "audit"): [Row(ALL, query="?model=churn"), Row(ALL, **_EVERY_LIST)],
     ("GET", "audit/export"): [Row(MAINTAINERS, query="?model=churn"), Row(MAINTAINERS, nobody=403, other=200)],
     ("GET", "audit/verify"): [Row(MAINTAINERS, query="?model=churn"), Row(MAINTAINERS, nobody=403, other=200)],
+    ("GET", "events"): [Row(ALL, query="?model=churn"), Row(ALL, **_EVERY_LIST)],
     ("GET", "runs/<str:run_id>"): [Row(ALL)],
 }
 # What anybody may read, without a token.
