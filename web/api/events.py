@@ -46,10 +46,11 @@ class Events(Resource):
     @operation(
         "Read events in their order",
         tag="Events",
-        description="What webhooks are told, in the same words, the oldest first. Go on with the `after` of the answer, "
-        "also when it had no items: no event ever appears before it. Maintainers hear everything, of the workspace or "
-        "of their models; others what the catalogue shows of the models that they can see (`model.*`, `version.*`, "
-        "`alias.*`) and what they did themselves. With `wait` the call blocks while there is nothing further.",
+        description="What webhooks are told, in the same words, the oldest first. Go on with the `after` of the "
+        "answer, also when it had no items: no event ever appears before it. Maintainers hear everything, of the "
+        "workspace or of their models; others what the catalogue shows of the models that they can see (`model.*`, "
+        "`version.*`, `alias.*`) and what they did themselves. With `wait` the call blocks while there is nothing "
+        "further.",
         answers={200: EventPage},
         parameters=[
             query(

@@ -53,6 +53,7 @@ def log(requester: Actor, administrator: Actor) -> None:
 
 
 CATALOGUE = {("churn", "model.created"), ("churn", "version.registered"), ("churn", "model.tagged")}
+MINE = {(None, "token.created"), (None, "token.used_from_new_address")}
 FRAUD = {("fraud", "model.created"), ("fraud", "version.registered")}
 
 
@@ -63,34 +64,32 @@ def test_whoever_reads_all_of_the_log_hears_every_event_once_in_order(log: None,
     assert [(item["id"], item["hash"], item["sequence"]) for item in items] == [
         (str(entry.pk), entry.hash, entry.sequence) for entry in entries
     ]
-    assert list(items[-1]) == list(EventBody().fields)
-    assert items[-1] | {"type": "promotion.requested", "model": "fraud", "actor": "administrator"} == items[-1]
+    [asked] = [item for item in items if item["type"] == "promotion.requested" and item["model"] == "fraud"]
+    assert list(asked) == list(EventBody().fields)
+    assert (asked["actor"], asked["data"]["version"], asked["sequence"]) == ("administrator", 1, 3)
 
 
 @pytest.mark.django_db
 def test_others_hear_what_the_catalogue_shows_and_their_own_doing(log: None, viewer: Actor, ci: Api) -> None:
     seen = types(read(api_of(viewer)))
-    assert seen == CATALOGUE | FRAUD | {(None, "token.created")}
+    assert seen == CATALOGUE | FRAUD | MINE
     own = types(read(ci))
-    assert own == CATALOGUE | FRAUD | {(None, "token.created"), ("churn", "promotion.requested")}
+    assert own == CATALOGUE | FRAUD | MINE | {("churn", "promotion.requested")}
 
 
 @pytest.mark.django_db
 def test_roles_for_one_model_and_tokens_bound_to_names_hear_of_those(log: None, administrator: Actor) -> None:
-    make.actor("keeper")
-    keeper = User.objects.get(username="keeper")
-    people.give(administrator, Role.VIEWER, user=keeper, model=Model.objects.get(name="fraud"))
-    mine = {(None, "token.created")}
-    assert types(read(api_of(make.actor("keeper")))) == FRAUD | mine
-    people.give(administrator, Role.MAINTAINER, user=keeper, model=Model.objects.get(name="churn"))
-    everything_of_churn = CATALOGUE | {("churn", "promotion.requested"), ("churn", "grant.given")}
-    heard = types(read(api_of(make.actor("keeper"))))
-    assert heard - everything_of_churn == FRAUD | mine
-    assert heard >= CATALOGUE | {("churn", "promotion.requested")}
-    bound = Api(make.token(administrator, Scope.READ, model_glob="FRAUD*".lower()))
+    def keeper_of(role: Role, name: str) -> Actor:
+        user = User.objects.get(pk=make.actor("keeper").user_id)
+        people.give(administrator, role, user=user, model_id=Model.objects.get(name=name).pk)
+        return make.actor("keeper")
+
+    assert types(read(api_of(keeper_of(Role.VIEWER, "fraud")))) == FRAUD | MINE
+    heard = types(read(api_of(keeper_of(Role.MAINTAINER, "churn"))))
+    assert heard == FRAUD | MINE | CATALOGUE | {("churn", "promotion.requested")}
+    bound = Api(make.token(administrator, Scope.READ, model_glob="fraud*"))
     assert types(read(bound)) == FRAUD | {("fraud", "promotion.requested")}
     assert bound("GET", "events?model=churn").status_code == 404
-    assert Api(make.token(administrator, Scope.REGISTER))("GET", "events").status_code == 403
 
 
 @pytest.mark.django_db
@@ -110,7 +109,7 @@ def test_events_are_found_by_model_type_and_time(log: None, admin: Api) -> None:
     assert types(read(admin, "&type=model.created&model=churn")) == {("churn", "model.created")}
     tagged = AuditEntry.objects.get(verb="model.tagged")
     body = admin("GET", f"events?since={tagged.at:%Y-%m-%dT%H:%M:%S.%fZ}").json()
-    assert [item["id"] for item in body["items"]][0] == str(tagged.pk)
+    assert body["items"][0]["id"] == str(tagged.pk)
     assert read(admin, after=body["after"]) == []
 
 
@@ -140,7 +139,7 @@ def test_what_was_looked_through_in_vain_is_not_looked_through_again(
     ("query", "index"),
     [
         ("", "audit_in_order"),
-        ("&type=verb.3", "audit_in_order"),
+        ("&type=model.deleted", "audit_in_order"),
         ("&model=churn", "audit_by_chain_in_workspace"),
     ],
 )
@@ -154,14 +153,14 @@ def test_each_page_follows_an_index(query: str, index: str, requester: Actor, vi
         cursor.execute(
             "INSERT INTO accounts_auditentry (chain_id, sequence, previous_hash, hash, at, workspace_id, verb, "
             "actor_user_id, actor_name, request_id, subject, data) "
-            "SELECT c.id, n, '', md5(c.id::text || '/' || n), now() - n * interval '1 day', %s, "
+            "SELECT c.id, n, '', md5(c.id::text || '/' || n), now() - n * interval '1 day', "
+            "CASE WHEN c.subject_id = %s OR c.id %% 100 = 0 THEN %s ELSE %s END, "
             "'model.updated', %s, '', '', '', '{}' "
-            "FROM generate_series(100, 299) n, accounts_auditchain c",
-            [requester.workspace_id, requester.user_id],
+            "FROM generate_series(100, 139) n, accounts_auditchain c",
+            [model.pk, requester.workspace_id, make.workspace("elsewhere").pk, requester.user_id],
         )
         cursor.execute("ANALYZE accounts_auditentry, accounts_auditchain")
-    middle = AuditEntry.objects.filter(chain__subject_id=model.pk).order_by("sequence")[100].pk
-    query = query.replace("verb.3", "model.deleted")
+    middle = AuditEntry.objects.filter(chain__subject_id=model.pk).order_by("sequence")[20].pk
     for caller in (admin, api_of(viewer)):
         with CaptureQueriesContext(connection) as queries:
             assert caller("GET", f"events?after={middle}{query}").status_code == 200
@@ -169,7 +168,6 @@ def test_each_page_follows_an_index(query: str, index: str, requester: Actor, vi
             with connection.cursor() as cursor:
                 cursor.execute("EXPLAIN (ANALYZE, BUFFERS) " + sql)
                 plan = "\n".join(line for (line,) in cursor.fetchall())
-            print(plan)
             assert index in plan, plan
             assert "Seq Scan on accounts_auditentry" not in plan, plan
 
