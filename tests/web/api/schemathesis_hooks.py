@@ -27,6 +27,7 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-rules",  # a team that is needed and left out, an exclusive Archived, a number that no double holds
     "bad-scope",
     "bad-target",
+    "no-such-event",  # a number that no event has had yet
     "no-such-team",
     "nothing-to-wait-for",  # a moment in the past
     "bad-source",
@@ -37,6 +38,7 @@ REFUSED_FOR_THEIR_MEANING = {
     "no-such-reviewer",
     "reason-missing",
     "stale",
+    "two-beginnings",
     "weak-password",
     "wrong-digest",
 }
