@@ -2,7 +2,7 @@
 
 Ids are given out when an entry is written and are seen when its transaction commits, so a higher one may be seen before
 a lower one. So entries are given only up to a horizon: each transaction that writes entries announces before its first
-one above which id they will be (a trigger: migration 0006), and what lies above the lowest of those is not given yet.
+one above which id they will be (a trigger: migration 0005), and what lies above the lowest of those is not given yet.
 No clock decides, and a long transaction that writes no entry holds nothing up.
 """
 
