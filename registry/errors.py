@@ -454,11 +454,6 @@ class WebhookDisabled(Conflict):
     """The webhook is disabled, so nothing is sent to it: enable it first."""
 
 
-class NoTestsInFormat(Conflict):
-    """The format {format} has no words for a test: cause an event that it tells of, such as {example}, and look at its
-    delivery."""
-
-
 class TooManyTests(Conflict):
     """{limit} tests of this webhook are on their way already: wait until one has come to an end."""
 

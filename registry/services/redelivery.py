@@ -14,8 +14,7 @@ from accounts.audit import Event
 from accounts.verbs import Verb
 from core.ids import first_at
 from registry.delivery import call_sender
-from registry.errors import DeliveryNotFound, NoTestsInFormat, TooManyTests, TriedOnce, WebhookDisabled
-from registry.formats import Format, example_of, tells
+from registry.errors import DeliveryNotFound, TooManyTests, TriedOnce, WebhookDisabled
 from registry.models import Delivery, Webhook
 from registry.models.webhooks import DeliveryState
 from registry.outbox import emit_all
@@ -30,12 +29,9 @@ _BATCH = 5_000  # of them in one statement, so that none runs into its time limi
 def test(actor: Actor, webhook_id: uuid.UUID) -> Delivery:
     """Owe the event of this test to this webhook alone, even a disabled one. It is tried once.
 
-    Raises WebhookNotFound, NoTestsInFormat, TooManyTests.
+    Raises WebhookNotFound, TooManyTests.
     """
     webhook = locked_webhook(actor, webhook_id)
-    form = Format(webhook.format)
-    if Verb.WEBHOOK_TESTED not in tells(form):
-        raise NoTestsInFormat(format=form, example=example_of(form))
     tests = Delivery.objects.filter(webhook=webhook, verb=Verb.WEBHOOK_TESTED, test=True)
     if tests.filter(state=DeliveryState.PENDING).count() >= TESTS_AT_ONCE:
         raise TooManyTests(limit=TESTS_AT_ONCE)

@@ -351,8 +351,6 @@ def test_a_test_is_owed_to_the_one_alone_also_when_it_is_disabled(maintainer: Ac
     redelivery.test(maintainer, other.webhook.pk)
     Delivery.objects.update(state=DeliveryState.DELIVERED)
     redelivery.test(maintainer, tested.webhook.pk)
-    with pytest.raises(errors.NoTestsInFormat):
-        redelivery.test(maintainer, webhooks.create(maintainer, url=URL, format="mlflow").webhook.pk)
 
 
 def test_a_delivery_is_sent_again_under_its_id_and_the_schedule_begins_again(maintainer: Actor, issued: Issued) -> None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from django.db.models import Q, QuerySet
 from django_filters import CharFilter, ChoiceFilter, FilterSet
 
+from accounts.verbs import Verb
+from registry.formats import Format
 from registry.lifecycle import Stage, State
-from registry.models import Model, Policy, Promotion, Version
+from registry.models import Delivery, Model, Policy, Promotion, Version, Webhook
 from registry.models.catalog import VersionStatus
+from registry.models.webhooks import DeliveryState
 from registry.revalidation import lapsed
 
 _STAGES = [(str(stage), str(stage)) for stage in Stage]
@@ -76,4 +79,26 @@ class PolicyFilters(FilterSet):  # type: ignore[misc]  # django-filter has no ty
 
     class Meta:
         model = Policy
+        fields: list[str] = []
+
+
+class WebhookFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    model = CharFilter("model__name", max_length=255, help_text="Of the model of this name.")
+    active = ChoiceFilter(method="are_active", choices=_YES_OR_NO, help_text="Whether it is sent anything.")
+    format = ChoiceFilter(choices=[(str(form), str(form)) for form in Format], help_text="How events are told.")
+
+    class Meta:
+        model = Webhook
+        fields: list[str] = []
+
+    def are_active(self, rows: QuerySet[Webhook], name: str, value: str) -> QuerySet[Webhook]:
+        return rows.filter(active=value == "true")
+
+
+class DeliveryFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
+    state = ChoiceFilter(choices=DeliveryState.choices, help_text="What became of it.")
+    type = ChoiceFilter("verb", choices=[(str(verb), str(verb)) for verb in Verb], help_text="What happened.")
+
+    class Meta:
+        model = Delivery
         fields: list[str] = []

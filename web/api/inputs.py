@@ -9,7 +9,9 @@ from rest_framework import serializers
 
 from accounts.models import UserKind
 from accounts.roles import Role, Scope
+from accounts.verbs import Verb
 from core import text
+from registry.formats import Format
 from registry.gates import GATES, LIMIT, CheckState
 from registry.lifecycle import Stage
 from registry.policy import RULES
@@ -20,6 +22,7 @@ _LINE = r"^[^\x00-\x1f\x7f-\x9f]*$"
 _LINES = r"^[^\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]*$"
 KEY = r"^[\u0020-\u007e\u00a0-\u1fff]+$"
 LINK = r"^([Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]*([/?#][!-~]*)?)?$"
+RECEIVER = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\x9f]+$"
 _USERNAME = r"^[A-Za-z0-9_.@+-]+$"
 TAG_KEY = {"type": "string", "minLength": 1, "maxLength": 250, "pattern": KEY}
 TAG_VALUE = {"type": "string", "maxLength": 5000, "pattern": _LINES}
@@ -266,6 +269,71 @@ class ReviewAfterwards(Input):
 
 class Revalidate(Input):
     comment = Text(max_length=10_000, lines=True, required=False)
+
+
+class _Listening(Input):
+    """What a webhook is told, and where."""
+
+    name = Text(max_length=100, required=False, help_text="For people.")
+    verbs = serializers.ListField(
+        child=Text(max_length=64, pattern=r"^[a-z_.]+$"),
+        max_length=len(Verb),
+        required=False,
+        help_text="The kinds of events, such as `version.transitioned`; none: all that the format tells.",
+    )
+    targets = serializers.ListField(
+        child=Target(max_length=256),
+        max_length=50,
+        required=False,
+        help_text="Of moves, those that concern one of these; none: all.",
+    )
+
+
+class NewWebhook(_Listening):
+    """A webhook for a model, for the models whose name fits a pattern, or (neither) for the workspace."""
+
+    url = Text(
+        max_length=2000, pattern=RECEIVER, help_text="https, and port 443 or 8443 unless the operator allows more."
+    )
+    model = Text(max_length=255, pattern=_NAME, required=False, allow_blank=False)
+    pattern = Text(
+        max_length=255,
+        pattern=r"^[A-Za-z0-9 ._*?-]+$",
+        required=False,
+        allow_blank=False,
+        help_text="Of names, in any case, with * and ? as in a shell.",
+    )
+    format = serializers.ChoiceField([str(form) for form in Format], default=str(Format.VOUCH))
+    secret = Text(
+        max_length=500,
+        required=False,
+        allow_blank=False,
+        write_only=True,
+        help_text="For the formats mlflow and databricks; made here when left out, and always for the others.",
+    )
+
+
+class WebhookChange(_Listening):
+    url = Text(max_length=2000, required=False, allow_blank=False, pattern=RECEIVER)
+    owner = Text(max_length=150, required=False, allow_blank=False, help_text="Who is told when it fails.")
+    active = YesOrNo(required=False)
+
+
+class NewSecret(Input):
+    overlap_hours = Whole(
+        min_value=0, max_value=168, default=24, help_text="For which the secret of before signs as well."
+    )
+    secret = Text(
+        max_length=500,
+        required=False,
+        allow_blank=False,
+        write_only=True,
+        help_text="For the formats mlflow and databricks; made here when left out.",
+    )
+
+
+class Since(Input):
+    since = Text(max_length=64, help_text="What was owed before this time is left as it is.")
 
 
 class NewToken(Input):

@@ -22,7 +22,7 @@ from core import text
 from core.canonical import canonical_json, digest
 from core.errors import Invalid, NotFound
 from registry.errors import Stale
-from registry.models import Model, Policy, Version
+from registry.models import Model, Policy, Version, Webhook
 
 _PROMISED = "Idempotency-Key"
 QUERY_LIMIT = 4000  # characters of one parameter
@@ -131,20 +131,23 @@ def has(request: Any, etag: str) -> bool:
     )
 
 
-def etag_of(row: Model | Policy | Version) -> str:
-    """Moves with each edit, and with what is found out about a version's files; holds the id, as a name can be used
-    again."""
+def etag_of(row: Model | Policy | Version | Webhook) -> str:
+    """Moves with each edit, and with what is found out about a version's files or a webhook's receiver; holds the id,
+    as a name can be used again."""
     if isinstance(row, Version) and row.manifest:
         found = (row.manifest.inspected is None, str(row.manifest.verified_at), row.manifest.damage)
         return f'"{_edit(row)}.{digest(found)[:12]}"'
+    if isinstance(row, Webhook):
+        state = (row.failures, str(row.failing_since), str(row.rests_until))
+        return f'"{_edit(row)}.{digest(state)[:12]}"'
     return f'"{_edit(row)}"'
 
 
-def _edit(row: Model | Policy | Version) -> str:
+def _edit(row: Model | Policy | Version | Webhook) -> str:
     return f"{row.id.hex}.{row.revision}"
 
 
-def expected_revision(request: Request, find: Callable[[], Model | Policy | Version]) -> int | None:
+def expected_revision(request: Request, find: Callable[[], Model | Policy | Version | Webhook]) -> int | None:
     """The revision that If-Match asks for, None when the request has none; Stale when it names another row.
 
     `find` gives the row as it is now; the service compares the revision once it holds the lock.
@@ -153,7 +156,7 @@ def expected_revision(request: Request, find: Callable[[], Model | Policy | Vers
     if sent is None or sent.strip() == "*":
         return None
     row = find()
-    # Nobody's edit is lost when only more was found out about the files.
+    # Nobody's edit is lost when only more was found out about the files, or a send has failed.
     if _edit(row) not in {".".join(tag.strip('"').split(".")[:2]) for tag in parse_etags(sent)}:
         raise Stale
     return row.revision

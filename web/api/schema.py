@@ -56,6 +56,8 @@ _PATH_PARAMETERS: dict[str, tuple[dict[str, Any], str]] = {
     "comment_id": (_UUID, "The id of the comment."),
     "promotion_id": (_UUID, "The id of the promotion."),
     "policy_id": (_UUID, "The id of the policy."),
+    "webhook_id": (_UUID, "The id of the webhook."),
+    "delivery_id": (_UUID, "The id of the delivery, which is the `webhook-id` of what is sent."),
     "token_id": (_UUID, "The id of the token; not the token."),
     "grant_id": ({"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, "The id of the grant."),
     "username": ({"type": "string", "pattern": "^[A-Za-z0-9_.@+-]{1,150}$"}, "The name of the user."),
@@ -99,6 +101,10 @@ PAGING = (
         {"type": "string", "maxLength": 4000, "pattern": QUERY_TEXT},
         "The `next_page_token` of the page before.",
     ),
+)
+TIMES = (
+    query("since", {"type": "string", "format": "date-time"}, "From this time on."),
+    query("until", {"type": "string", "format": "date-time"}, "Before this time."),
 )
 
 

@@ -19,13 +19,9 @@ from web.api.bodies.audit import EntryBody, VerdictBody
 from web.api.bodies.runs import RunBody
 from web.api.paging import listed
 from web.api.resource import Resource
-from web.api.schema import PAGING, QUERY_TEXT, operation, paged, query
+from web.api.schema import PAGING, QUERY_TEXT, TIMES, operation, paged, query
 
 _MODEL = query("model", {"type": "string", "maxLength": 255, "pattern": QUERY_TEXT}, "The name of a model.")
-_TIMES = (
-    query("since", {"type": "string", "format": "date-time"}, "From this time on."),
-    query("until", {"type": "string", "format": "date-time"}, "Before this time."),
-)
 _MEDIA_TYPES = {"jsonl": "application/x-ndjson", "csv": "text/csv"}
 
 
@@ -41,7 +37,7 @@ class Audit(Resource):
             _MODEL,
             query("verb", {"type": "string", "enum": [str(verb) for verb in Verb]}, "What was done."),
             query("actor", {"type": "string", "maxLength": 150, "pattern": QUERY_TEXT}, "The name of who did it."),
-            *_TIMES,
+            *TIMES,
         ],
     )
     def get(self, request: Request) -> Response:
@@ -63,7 +59,7 @@ class AuditExport(Resource):
         parameters=[
             query("format", {"type": "string", "enum": [str(form) for form in Format]}, "jsonl by default."),
             _MODEL,
-            *_TIMES,
+            *TIMES,
         ],
     )
     def get(self, request: Request) -> StreamingHttpResponse:

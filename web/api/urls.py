@@ -16,9 +16,11 @@ from web.api import (
     trail,
     uploads,
     versions,
+    webhooks,
 )
 
 _VERSION = "models/<str:name>/versions/<str:number>"
+_WEBHOOK = "webhooks/<str:webhook_id>"
 
 urlpatterns = [
     path("resolve", resolving.resolve_uri),
@@ -59,6 +61,14 @@ urlpatterns = [
     path("promotions/<str:promotion_id>/comments", discussion.PromotionComments.as_view()),
     path("promotions/<str:promotion_id>/review", promotions.ReviewAfterwards.as_view()),
     path("promotions/<str:promotion_id>/revalidate", promotions.Revalidate.as_view()),
+    path("webhooks", webhooks.Webhooks.as_view()),
+    path(_WEBHOOK, webhooks.OneWebhook.as_view()),
+    path(f"{_WEBHOOK}/secret", webhooks.NewSecret.as_view()),
+    path(f"{_WEBHOOK}/test", webhooks.Test.as_view()),
+    path(f"{_WEBHOOK}/redeliver", webhooks.RedeliverFailed.as_view()),
+    path(f"{_WEBHOOK}/deliveries", webhooks.Deliveries.as_view()),
+    path(f"{_WEBHOOK}/deliveries/<str:delivery_id>", webhooks.OneDelivery.as_view()),
+    path(f"{_WEBHOOK}/deliveries/<str:delivery_id>/redeliver", webhooks.Redeliver.as_view()),
     path("me", people.Myself.as_view()),
     path("tokens", people.Tokens.as_view()),
     path("tokens/<str:token_id>", people.OneToken.as_view()),

@@ -27,7 +27,9 @@ REFUSED_FOR_THEIR_MEANING = {
     "bad-rules",  # a team that is needed and left out, an exclusive Archived, a number that no double holds
     "bad-scope",
     "bad-target",
+    "bad-url",  # a host that is none, an address that is not public
     "no-such-event",  # a number that no event has had yet
+    "no-such-owner",
     "no-such-team",
     "nothing-to-wait-for",  # a moment in the past
     "bad-source",
@@ -37,8 +39,10 @@ REFUSED_FOR_THEIR_MEANING = {
     "no-files",
     "no-such-reviewer",
     "reason-missing",
+    "secret-is-made-here",
     "stale",
     "two-beginnings",
+    "untold-verb",
     "weak-password",
     "wrong-digest",
 }

@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 from accounts.actor import Actor
 from accounts.roles import Role
 from accounts.services import people
-from registry.models import Policy, Promotion
+from registry.models import Policy, Promotion, Webhook
 from registry.policy import Scope
-from registry.services import aliases, catalog, checks, discussion, policies, promotions
+from registry.services import aliases, catalog, checks, discussion, policies, promotions, webhooks
 from tests import make
 from tests.web.api.conftest import Api, api_of
 
@@ -33,6 +33,9 @@ QUERIES = {
     "promotions": 2,
     "policies": 2,
     "policies/{policy_id}/revisions": 3,
+    "webhooks": 2,
+    "webhooks/{webhook_id}/deliveries": 3,
+    "webhooks/{webhook_id}/deliveries?state=pending&type=version.registered&model=churn&since=2026-01-01T00:00:00Z": 4,
     "tokens": 2,
     "users": 2,
     "grants": 2,
@@ -62,6 +65,7 @@ def fill(actor: Actor, times: int) -> None:
         catalog.tag_model(actor, f"other-{number}", "team", "risk")
         user = make.actor(f"user-{number}", Role.VIEWER)
         people.set_team(actor, name=f"team-{number}", usernames=[user.username])
+        webhooks.create(actor, url="https://receiver.example/", scope=Scope(model="churn"))
         make.token(actor)
         api_of(actor).upload("u", f"file-{number}", b"x")
 
@@ -75,6 +79,7 @@ def test_a_list_takes_as_many_queries_for_ten_rows_as_for_one(path: str, adminis
     for times in (1, 3):
         fill(administrator, times)
         path = path.replace("{policy_id}", str(Policy.objects.order_by("created_at")[0].pk))
+        path = path.replace("{webhook_id}", str(Webhook.objects.order_by("id")[0].pk))
         path = path.replace("{promotion_id}", str(Promotion.objects.order_by("requested_at")[0].pk))
         caller("GET", path)  # notes the first use of the token
         with CaptureQueriesContext(

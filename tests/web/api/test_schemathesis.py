@@ -48,6 +48,10 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
         )
         assert sent[0] == 201
         said = call(live, "admin", "POST", f"promotions/{opened['id']}/comments", {"text": "look at this"})[2]
+        hook = call(live, "admin", "POST", "webhooks", {"url": "https://receiver.invalid/"})[2]["id"]
+        of_model = {"url": "https://receiver.invalid/", "model": opened["model"]}
+        told = call(live, "admin", "POST", "webhooks", of_model)[2]["id"]
+        owed = call(live, "admin", "GET", f"webhooks/{told}/deliveries")[2]["items"]
         known = {
             "name": [opened["model"], promoted["model"]],
             "model": [opened["model"], promoted["model"]],
@@ -57,6 +61,11 @@ def test_nothing_that_is_sent_gets_an_answer_off_the_schema(tmp_path: Path, work
             "policy_id": [written["id"]],
             "promotion_id": [opened["id"], promoted["id"]],
             "comment_id": [said["id"]],
+            "webhook_id": [hook, told],
+            "delivery_id": [each["id"] for each in owed],
+            "url": ["https://receiver.invalid/"],
+            "verbs": [["version.transitioned"], []],
+            "owner": ["admin"],
             "check": ["tests"],
             "reviewers": [["reviewer"]],
             "evidence": [opened["evidence"]],
