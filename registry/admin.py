@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
-from django.contrib import admin
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
-from accounts.admin import ReadOnly
-from registry.models import Alias, Approval, Delivery, Model, Occupancy, Promotion, Version, Webhook
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+
+from accounts.admin import ReadOnly, actor_in
+from core.errors import Refusal
+from registry.models import Alias, Approval, Attempt, Delivery, Model, Occupancy, Promotion, Version, Webhook
+from registry.services import redelivery, webhooks
 
 
 @admin.register(Model)
@@ -60,15 +67,58 @@ class ApprovalAdmin(ReadOnly):
 
 @admin.register(Webhook)
 class WebhookAdmin(ReadOnly):
-    list_display = ("url", "workspace", "model", "active", "created_at")
+    list_display = ("__str__", "workspace", "model", "pattern", "format", "active", "disabled_because", "failing_since",
+                    "failures", "created_at", "retired_at")  # fmt: skip
     list_select_related = ("workspace", "model")
-    list_filter = ("workspace",)
+    list_filter = ("workspace", "format", "active", "disabled_because")
+    search_fields = ("id__exact", "model__name__exact")
     ordering = ("-id",)
+    exclude = ("secret", "previous_secret")
+    actions = ("disable", "enable")
+
+    @admin.action(description="Disable the selected webhooks")
+    def disable(self, request: Any, chosen: QuerySet[Webhook]) -> None:
+        self._switch(request, chosen, active=False)
+
+    @admin.action(description="Enable the selected webhooks")
+    def enable(self, request: Any, chosen: QuerySet[Webhook]) -> None:
+        self._switch(request, chosen, active=True)
+
+    def _switch(self, request: Any, chosen: QuerySet[Webhook], *, active: bool) -> None:
+        for webhook in chosen.select_related("workspace"):
+            with _told(self, request, webhook):
+                webhooks.update(actor_in(request, webhook.workspace), webhook.pk, active=active)
 
 
 @admin.register(Delivery)
 class DeliveryAdmin(ReadOnly):
-    list_display = ("id", "webhook", "state", "attempts", "due_at")
-    list_select_related = ("webhook", "entry")
-    list_filter = ("state",)
+    list_display = ("id", "webhook", "verb", "state", "attempts", "status", "error", "due_at", "finished_at")
+    list_select_related = ("webhook",)
+    list_filter = ("state", "test")
+    search_fields = ("id__exact", "webhook__id__exact")
     ordering = ("-id",)
+    actions = ("redeliver",)
+
+    @admin.action(description="Send the selected deliveries again")
+    def redeliver(self, request: Any, chosen: QuerySet[Delivery]) -> None:
+        for delivery in chosen.select_related("webhook__workspace"):
+            with _told(self, request, delivery):
+                redelivery.redeliver(actor_in(request, delivery.webhook.workspace), delivery.pk)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnly):
+    list_display = ("delivery", "number", "at", "status", "duration_ms", "address", "error")
+    list_select_related = ("delivery",)
+    search_fields = ("delivery__id__exact", "delivery__webhook__id__exact")
+    ordering = ("-id",)
+
+
+@contextmanager
+def _told(pages: ReadOnly, request: Any, row: Webhook | Delivery) -> Iterator[None]:
+    """Says what became of the row: a refusal of one does not keep the others from being done."""
+    try:
+        yield
+        pages.message_user(request, f"Done: {row}.", messages.SUCCESS)
+    except Refusal as refusal:
+        pages.message_user(request, f"{row}: {refusal.message}", messages.ERROR)

@@ -12,7 +12,9 @@ from accounts.actor import Actor
 from accounts.models import AuditEntry, Grant, Team, Token, User, Workspace
 from accounts.roles import Role
 from accounts.services import tokens
-from registry.models import Promotion
+from registry.models import Delivery, Promotion, Webhook
+from registry.policy import Scope
+from registry.services import webhooks
 from tests import make
 from tests.web.ui.conftest import signed_in
 
@@ -127,3 +129,26 @@ def test_an_operator_revokes_tokens(operator: Client, requester: Actor) -> None:
     assert newest("token.revoked").actor_name == "operator"
     page = operator.get(f"/admin/accounts/token/{Token.objects.get().pk}/change/").content.decode()
     assert "secret" not in page.lower()
+
+
+def test_an_operator_switches_webhooks_and_has_deliveries_sent_again(
+    operator: Client, requester: Actor, maintainer: Actor
+) -> None:
+    make.model(requester)
+    issued = webhooks.create(maintainer, url="https://receiver.example/", scope=Scope(model="churn"))
+    path, chosen = "/admin/registry/webhook/", {"_selected_action": [str(issued.webhook.pk)]}
+    assert operator.post(path, {**chosen, "action": "disable"}).status_code == 302
+    assert newest("webhook.disabled").actor_name == "operator"
+    owed = Delivery.objects.get()
+    Delivery.objects.update(state="failed")
+    again = {"action": "redeliver", "_selected_action": [str(owed.pk)]}
+    assert b"enable it first" in operator.post("/admin/registry/delivery/", again, follow=True).content
+    assert operator.post(path, {**chosen, "action": "enable"}).status_code == 302
+    assert operator.post("/admin/registry/delivery/", again).status_code == 302
+    assert newest("webhook.redelivered").data["delivery"] == str(owed.pk)
+    kept = Webhook.objects.get()
+    for where in (path, f"{path}{kept.pk}/change/"):
+        page = operator.get(where).content.decode()
+        assert issued.secret not in page
+        assert kept.secret not in page
+        assert "secret" not in page.lower()
