@@ -7,6 +7,8 @@ import secrets
 import time
 import uuid
 
+_EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
+
 
 def uuid7() -> uuid.UUID:
     """A UUID of version 7 (RFC 9562, section 5.7): 48 bits of Unix milliseconds, then 74 random bits."""
@@ -19,5 +21,5 @@ def uuid7() -> uuid.UUID:
 
 def first_at(moment: datetime.datetime) -> uuid.UUID:
     """What no id of `uuid7` made at that time (aware) or later is below: a bound for a list that is ordered by them."""
-    milliseconds = min(max(int(moment.timestamp() * 1000), 0), 2**48 - 1)
-    return uuid.UUID(int=milliseconds << 80)
+    milliseconds = (moment - _EPOCH) // datetime.timedelta(milliseconds=1)
+    return uuid.UUID(int=max(milliseconds, 0) << 80)
