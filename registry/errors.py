@@ -465,3 +465,12 @@ class TooManyTests(Conflict):
 
 class TriedOnce(Conflict):
     """This delivery was a test, which is tried once: test the webhook anew."""
+
+
+# --- Notifications ----------------------------------------------------------------------------------------------------
+
+
+class UnknownMailWhen(Invalid):
+    """{value!r} does not say when you get mail: use one of {known}."""
+
+    field = "mail"
