@@ -474,3 +474,7 @@ class UnknownMailWhen(Invalid):
     """{value!r} does not say when you get mail: use one of {known}."""
 
     field = "mail"
+
+
+class NotFollowed(NotFound):
+    """You neither follow the model {name!r} nor have you muted it."""

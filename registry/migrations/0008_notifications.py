@@ -133,7 +133,7 @@ class Migration(migrations.Migration):
                         fields=["due_at"],
                         name="notification_due",
                     ),
-                    models.Index(fields=["user", "-id"], name="notification_newest_first"),
+                    models.Index(fields=["user", "-entry", "-id"], name="notification_newest_first"),
                     models.Index(
                         condition=models.Q(("state", "sent")),
                         fields=["user", "channel", "finished_at"],

@@ -118,7 +118,7 @@ class Notification(models.Model):
         ]
         indexes = [
             models.Index(fields=["due_at"], condition=Q(state__in=NOT_FINISHED), name="notification_due"),
-            models.Index(fields=["user", "-id"], name="notification_newest_first"),
+            models.Index(fields=["user", "-entry", "-id"], name="notification_newest_first"),
             # For counting what a person got in a day.
             models.Index(
                 fields=["user", "channel", "finished_at"],

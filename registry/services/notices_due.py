@@ -70,7 +70,9 @@ def claim(now: datetime.datetime) -> list[Parcel] | None:
     if not users:
         return None
     mine = (
-        due.filter(user__in=users).select_related("user", "entry__chain", "entry__workspace").order_by("due_at", "id")
+        due.filter(user__in=users)
+        .select_related("user", "entry__chain", "entry__workspace")
+        .order_by("due_at", "entry")
     )
     chosen = NotificationSettings.objects.in_bulk([user.pk for user in users])
     lease = now + LEASE

@@ -74,8 +74,11 @@ def unfollow(actor: Actor, name: object) -> None:
 
 
 def following(actor: Actor, model: Model) -> Following | None:
-    """Whether the actor follows a model, or has muted it."""
-    return Following.objects.filter(model=model, user=actor.user_id).first()
+    """Whether the actor follows a model that he can see, or has muted it. One query."""
+    found = Following.objects.filter(model=model, user=actor.user_id).first()
+    if found:
+        found.model = model
+    return found
 
 
 def followings(actor: Actor) -> QuerySet[Following]:

@@ -252,16 +252,17 @@ def test_two_who_follow_the_log_at_once_owe_nothing_twice_and_miss_nothing(
 def test_what_is_rolled_back_is_told_to_nobody(requester: Actor, viewer: Actor) -> None:
     make.model(requester)
     subscriptions.follow(viewer, "churn")
-    with pytest.raises(ZeroDivisionError), transaction.atomic():
+    with transaction.atomic():
         make.version(requester)
-        raise ZeroDivisionError
+        transaction.set_rollback(True)
     assert told() == []
 
 
 def test_grants_by_a_team_and_for_one_model_count(requester: Actor) -> None:
     model = make.model(requester)
     operator = system_actor(make.workspace())
-    guest, member = make.actor("guest"), make.actor("member")
+    guest = make.actor("guest")
+    make.actor("member")
     people.give(operator, Role.VIEWER, user=User.objects.get(pk=guest.user_id), model_id=model.pk)
     team = people.set_team(make.actor("boss", Role.ADMINISTRATOR), name="risk", usernames=["member"])
     people.give(operator, Role.VIEWER, team=team)
