@@ -6,16 +6,14 @@ Never in the transaction of what happened, which holds locks that others wait fo
 from __future__ import annotations
 
 import datetime
-import time
+from collections.abc import Sequence
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
-from accounts import feed
+from accounts.models import AuditEntry
 from registry.audience import Concerned, concerned
 from registry.models import (
-    Bookmark,
     Channel,
     MailWhen,
     Notification,
@@ -23,41 +21,22 @@ from registry.models import (
     NotificationState,
 )
 from registry.models.notifications import NOT_FINISHED
+from registry.services.following import read_on
 
 BOOKMARK = "notifications"
-_BATCH = 200
 _AT_A_TIME = 5000
 
 
 def note(*, seconds: float = 4.0) -> int:
-    """Write down who is to be told of the events since the last call; returns of how many messages.
+    """Write down who is to be told of the events since the last call; returns how many events were read.
 
-    In batches, for about so long. A second call meanwhile does nothing. The very first one begins at the present end.
+    Goes on for at most `seconds`. A second call meanwhile does nothing. The very first one begins at the present end.
     """
-    until, noted = time.monotonic() + seconds, 0
-    while True:
-        read, made = _note_batch()
-        noted += made
-        if read < _BATCH or time.monotonic() >= until:
-            return noted
+    return read_on(BOOKMARK, _note, seconds=seconds)
 
 
-@transaction.atomic
-def _note_batch() -> tuple[int, int]:
-    """How many entries were read, and how many messages were made of them."""
-    bookmark = Bookmark.objects.select_for_update(skip_locked=True).filter(name=BOOKMARK).first()
-    if bookmark is None:  # there is none yet, or somebody else is at it
-        newest = feed.after(0).order_by("-pk").values_list("pk", flat=True).first()
-        Bookmark.objects.bulk_create([Bookmark(name=BOOKMARK, entry=newest or 0)], ignore_conflicts=True)
-        return 0, 0
-    entries = list(feed.after(bookmark.entry).select_related("chain", "workspace")[:_BATCH])
-    if not entries:
-        return 0, 0
-    messages = _messages(concerned(entries))
-    Notification.objects.bulk_create(messages, ignore_conflicts=True)
-    bookmark.entry = entries[-1].pk
-    bookmark.save(update_fields=["entry"])
-    return len(entries), len(messages)
+def _note(entries: Sequence[AuditEntry]) -> None:
+    Notification.objects.bulk_create(_messages(concerned(entries)), ignore_conflicts=True)
 
 
 def _messages(found: list[Concerned]) -> list[Notification]:

@@ -21,7 +21,6 @@ from werkzeug import Response
 from accounts.actor import Actor
 from accounts.models import Grant, User
 from accounts.roles import Role
-from registry.delivery import egress
 from registry.models import Notification
 from registry.services import discussion, notices, notices_due, notices_sending, promotions, subscriptions
 from tests import make
@@ -269,13 +268,11 @@ def test_two_who_send_at_once_send_nothing_twice_and_no_more_than_the_cap(
 def chat(httpserver: HTTPServer, viewer: Actor, settings: Any) -> Iterator[HTTPServer]:
     """viewer's own incoming webhook, and no mail."""
     settings.VOUCH_WEBHOOK_NETWORKS = ["127.0.0.0/8", "::1/128"]
-    egress.cache_clear()
     notices_sending._sender.cache_clear()
     subscriptions.change(viewer, mail="never", slack_url=httpserver.url_for("/services/T0/B0"))
     yield httpserver
     notices_sending._sender().close()
     notices_sending._sender.cache_clear()
-    egress.cache_clear()
 
 
 def test_a_chat_is_told_in_its_own_form(requester: Actor, chat: HTTPServer, settings: Any) -> None:

@@ -10,7 +10,6 @@ from accounts.actor import Actor
 from accounts.models import Grant
 from accounts.roles import Scope
 from core import sealing
-from registry.delivery import egress
 from registry.models import Following, Notification, NotificationSettings
 from registry.services import notices, subscriptions
 from tests import make
@@ -49,7 +48,6 @@ def test_the_address_of_the_chat_is_sealed_and_never_shown(viewer: Actor) -> Non
      ({"slack_url": None}, "slack_url"), ({"slak_url": CHAT}, "slak_url")],
 )  # fmt: skip
 def test_what_cannot_be_is_refused_with_its_field(viewer: Actor, wrong: dict[str, Any], field: str) -> None:
-    egress.cache_clear()
     answer = api_of(viewer)("PUT", "notifications", {"mail": "digest", "muted": False, **wrong})
     assert (answer.status_code, answer.json()["field"]) == (400, field)
     assert not NotificationSettings.objects.exists()

@@ -8,7 +8,6 @@ import pytest
 
 from accounts.actor import Actor
 from core import sealing
-from registry.delivery import egress
 from registry.models import Following, NotificationSettings
 from registry.services import notices, subscriptions
 from tests import make
@@ -20,7 +19,6 @@ CHAT = "https://hooks.chat.example/services/T0/secret"
 
 
 def test_a_person_chooses_how_he_is_told_and_the_chat_is_not_shown_again(viewer: Actor, settings: Any) -> None:
-    egress.cache_clear()
     client = signed_in(viewer)
     assert "sends no mail" in text_of(client.get("/notifications"))
     settings.VOUCH_EMAIL_URL = MAIL_SERVER
@@ -44,7 +42,6 @@ def test_a_person_chooses_how_he_is_told_and_the_chat_is_not_shown_again(viewer:
     ("wrong", "field"), [({"slack_url": "http://10.0.0.1/"}, "slack_url"), ({"mail": "hourly"}, "mail")]
 )
 def test_a_form_that_is_wrong_comes_back_with_what_was_typed(viewer: Actor, wrong: dict[str, str], field: str) -> None:
-    egress.cache_clear()
     response = signed_in(viewer).post("/notifications", {"mail": "digest", "slack_url": CHAT, "muted": "1", **wrong})
     assert response.status_code == 400
     page = response.content.decode()

@@ -11,7 +11,7 @@ import core.ids
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0005_entries_in_order"),
-        ("registry", "0007_webhooks"),
+        ("registry", "0009_redelivered"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
