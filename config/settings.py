@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
-from environs import Env
+from environs import Env, validate
 
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
@@ -34,7 +34,7 @@ VOUCH_EMAIL_URL = env.str("VOUCH_EMAIL_URL", "")
 VOUCH_MAIL_FROM = env.str("VOUCH_MAIL_FROM", f"Vouch <vouch@{urlsplit(VOUCH_URL).hostname}>")
 # To one person on one channel; what is beyond waits for the digest, which goes out at this hour of UTC.
 VOUCH_MAILS_PER_DAY = env.int("VOUCH_MAILS_PER_DAY", 50)
-VOUCH_DIGEST_HOUR = env.int("VOUCH_DIGEST_HOUR", 8)
+VOUCH_DIGEST_HOUR = env.int("VOUCH_DIGEST_HOUR", 8, validate=validate.Range(0, 23))
 ALLOWED_HOSTS = env.list("VOUCH_ALLOWED_HOSTS", [urlsplit(VOUCH_URL).hostname or "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = [VOUCH_URL]
 
