@@ -49,6 +49,7 @@ class Action(StrEnum):
     EDIT_POLICY = "policy.edit"
     EDIT_WEBHOOK = "webhook.edit"
     READ_ANSWERS = "webhook.read-answers"
+    EDIT_NOTIFICATIONS = "notification.edit"
     READ_AUDIT = "audit.read"
     EDIT_GRANTS = "grant.edit"
     EDIT_USERS = "user.edit"
@@ -92,6 +93,8 @@ NEEDS: dict[Action, Need] = {
     Action.EDIT_WEBHOOK: Need(_MAINTAINERS, Scope.WEBHOOK),
     # What a receiver answered may hold what is behind a firewall.
     Action.READ_ANSWERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.WEBHOOK),
+    # One's own: who is told of what one may see.
+    Action.EDIT_NOTIFICATIONS: Need(_ANYBODY, Scope.WEBHOOK),
     Action.READ_AUDIT: Need(_MAINTAINERS, Scope.READ),
     Action.EDIT_GRANTS: Need(_MAINTAINERS, Scope.ADMIN),
     Action.EDIT_USERS: Need(frozenset({Role.ADMINISTRATOR}), Scope.ADMIN),

@@ -4,7 +4,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from csp.constants import NONE, SELF
-from environs import Env
+from django.core.exceptions import ImproperlyConfigured
+from environs import Env, validate
 
 env = Env()
 ROOT = Path(__file__).resolve().parent.parent
@@ -28,6 +29,12 @@ VOUCH_WAIT_PLACES_PER_TOKEN = env.int("VOUCH_WAIT_PLACES_PER_TOKEN", 2)
 VOUCH_WEBHOOK_NETWORKS: list[str] = env.list("VOUCH_WEBHOOK_NETWORKS", [])
 VOUCH_WEBHOOK_PORTS = env.list("VOUCH_WEBHOOK_PORTS", [443, 8443], subcast=int)
 VOUCH_KEEP_DELIVERIES_DAYS = env.int("VOUCH_KEEP_DELIVERIES_DAYS", 30)
+# Mail: `smtp://user:password@host:587/?tls=True`; empty: none is sent.
+VOUCH_EMAIL_URL = env.str("VOUCH_EMAIL_URL", "")
+VOUCH_MAIL_FROM = env.str("VOUCH_MAIL_FROM", f"Vouch <vouch@{urlsplit(VOUCH_URL).hostname}>")
+# To one person on one channel; what is beyond waits for the digest, which goes out at this hour of UTC.
+VOUCH_MAILS_PER_DAY = env.int("VOUCH_MAILS_PER_DAY", 50)
+VOUCH_DIGEST_HOUR = env.int("VOUCH_DIGEST_HOUR", 8, validate=validate.Range(0, 23))
 ALLOWED_HOSTS = env.list("VOUCH_ALLOWED_HOSTS", [urlsplit(VOUCH_URL).hostname or "127.0.0.1"])
 CSRF_TRUSTED_ORIGINS = [VOUCH_URL]
 
@@ -132,13 +139,23 @@ CELERY_TASK_TIME_LIMIT = 60
 CELERY_TASK_SOFT_TIME_LIMIT = 45
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 # A process of its own sends webhooks: nothing long precedes them, and an operator can bound where it may connect.
-CELERY_TASK_ROUTES = {"registry.tasks.deliver_due": {"queue": "deliveries"}}
+CELERY_TASK_ROUTES = {
+    f"registry.tasks.{task}": {"queue": "deliveries"}
+    for task in ("deliver_due", "note_notifications", "send_notifications")
+}
 CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_BEAT_SCHEDULE = {
     # The guarantee of every delivery; what is sent at once comes by the shortcut of `registry.delivery.call_sender`.
     "deliver-due": {"task": "registry.tasks.deliver_due", "schedule": 5.0, "options": {"expires": 5}},
     "follow-log": {"task": "registry.tasks.follow_log", "schedule": 5.0, "options": {"expires": 5}},
     "prune-deliveries": {"task": "registry.tasks.prune_deliveries", "schedule": 3600.0, "options": {"expires": 3600}},
+    "note-notifications": {"task": "registry.tasks.note_notifications", "schedule": 5.0, "options": {"expires": 5}},
+    "send-notifications": {"task": "registry.tasks.send_notifications", "schedule": 5.0, "options": {"expires": 5}},
+    "prune-notifications": {
+        "task": "registry.tasks.prune_notifications",
+        "schedule": 3600.0,
+        "options": {"expires": 3600},
+    },
     "expire-promotions": {"task": "registry.tasks.expire_promotions", "schedule": 60.0, "options": {"expires": 60}},
     "look-again": {"task": "registry.tasks.look_again_at_promotions", "schedule": 60.0, "options": {"expires": 60}},
     "announce-lapsed": {
@@ -157,6 +174,17 @@ CELERY_BEAT_SCHEDULE = {
     "audit-checkpoint": {"task": "accounts.tasks.checkpoint_audit", "schedule": 600.0, "options": {"expires": 600}},
     "prune-idempotency-keys": {"task": "accounts.tasks.prune_idempotency_keys", "schedule": 3600.0},
 }
+
+# --- Mail -------------------------------------------------------------------------------------------------------------
+if VOUCH_EMAIL_URL:
+    _mail = env.dj_email_url("VOUCH_EMAIL_URL")
+    if "EMAIL_BACKEND" not in _mail:
+        raise ImproperlyConfigured("VOUCH_EMAIL_URL has to begin with smtp:// or, for TLS on port 587, submission://")
+    EMAIL_BACKEND, EMAIL_FILE_PATH = _mail["EMAIL_BACKEND"], _mail["EMAIL_FILE_PATH"]
+    EMAIL_HOST, EMAIL_PORT = _mail["EMAIL_HOST"] or "localhost", _mail["EMAIL_PORT"] or 25
+    EMAIL_HOST_USER, EMAIL_HOST_PASSWORD = _mail["EMAIL_HOST_USER"] or "", _mail["EMAIL_HOST_PASSWORD"] or ""
+    EMAIL_USE_TLS, EMAIL_USE_SSL = _mail["EMAIL_USE_TLS"], _mail["EMAIL_USE_SSL"]
+EMAIL_TIMEOUT = 10  # seconds, for each step of talking to the mail server
 
 # --- Sign-in and cookies ----------------------------------------------------------------------------------------------
 LOGIN_URL = "/sign-in"

@@ -460,3 +460,16 @@ class TooManyTests(Conflict):
 
 class TriedOnce(Conflict):
     """This delivery was a test, which is tried once: test the webhook anew."""
+
+
+# --- Notifications ----------------------------------------------------------------------------------------------------
+
+
+class UnknownMailWhen(Invalid):
+    """{value!r} does not say when you get mail: use one of {known}."""
+
+    field = "mail"
+
+
+class NotFollowed(NotFound):
+    """You neither follow the model {name!r} nor have you muted it."""

@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from registry.services import clock, following, policies, sending
+from registry.services import clock, following, notices, notices_sending, policies, sending
 
 
 @shared_task
@@ -50,3 +50,21 @@ def prune_deliveries() -> None:
 def follow_log() -> None:
     """Owe webhooks what the log has new and belongs to no model."""
     following.follow()
+
+
+@shared_task(acks_late=False)
+def note_notifications() -> None:
+    """Write down who is to be told of what has happened."""
+    notices.note()
+
+
+@shared_task(acks_late=False)
+def send_notifications() -> None:
+    """Mail and post what people are to be told."""
+    notices_sending.send()
+
+
+@shared_task
+def prune_notifications() -> None:
+    """Forget messages that ended long ago."""
+    notices.prune(timezone.now() - datetime.timedelta(days=settings.VOUCH_KEEP_DELIVERIES_DAYS))

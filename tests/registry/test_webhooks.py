@@ -25,6 +25,7 @@ from accounts.roles import Role
 from accounts.roles import Scope as TokenScope
 from accounts.services import people
 from accounts.verbs import Verb
+from core import sealing
 from core.addresses import BadUrl
 from core.text import TooLong
 from registry import delivery as engine
@@ -32,7 +33,7 @@ from registry import errors
 from registry.models import Delivery, Model, Webhook
 from registry.models.webhooks import DeliveryState, Disabled
 from registry.policy import Scope
-from registry.services import catalog, redelivery, sending, webhooks
+from registry.services import catalog, redelivery, sending, subscriptions, webhooks
 from registry.services.webhooks import Issued
 from tests import make
 
@@ -322,11 +323,13 @@ def test_a_deleted_one_is_owed_nothing_and_forgets_its_secrets(
 def test_keys_are_replaced_without_a_new_secret(maintainer: Actor, issued: Issued, settings: Any) -> None:
     other = webhooks.rotate(maintainer, issued.webhook.pk)
     old, new = Fernet.generate_key().decode(), Fernet.generate_key().decode()
+    subscriptions.change(maintainer, slack_url="https://hooks.chat.example/T0")
     settings.VOUCH_ENCRYPTION_KEYS = [new]
     out = StringIO()
     call_command("webhooks", "reseal", stdout=out)
-    assert "1 sealed anew" in out.getvalue()
+    assert "2 sealed anew" in out.getvalue()
     settings.SECRET_KEY = "x" * 60  # what it was sealed with at first is gone
+    assert sealing.opened(subscriptions.settings_of(maintainer).slack_url) == "https://hooks.chat.example/T0"
     assert again(issued).secrets(timezone.now()) == [other.secret, issued.secret]
     settings.VOUCH_ENCRYPTION_KEYS = [old]
     with pytest.raises(CommandError, match=str(issued.webhook.pk)):

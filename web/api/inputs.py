@@ -14,6 +14,7 @@ from core import text
 from registry.formats import Format
 from registry.gates import GATES, LIMIT, CheckState
 from registry.lifecycle import Stage
+from registry.models import MailWhen
 from registry.policy import RULES
 
 _NAME = r"^[A-Za-z0-9]([A-Za-z0-9 ._-]*[A-Za-z0-9_-])?$"
@@ -334,6 +335,21 @@ class NewSecret(Input):
 
 class Since(Input):
     since = Text(max_length=64, help_text="What was owed before this time is left as it is.")
+
+
+class HowToBeTold(Input):
+    mail = serializers.ChoiceField(MailWhen.values, help_text="When you get mail: `digest` is once a day, all in one.")
+    muted = YesOrNo(help_text="Be told of nothing at all.")
+    slack_url = Text(
+        max_length=2000,
+        required=False,
+        help_text="Your own incoming webhook of Slack or of what takes its form. Left out: it stays; empty: taken "
+        "away. It is never shown again.",
+    )
+
+
+class Following(Input):
+    muted = YesOrNo(required=False, help_text="Be told of nothing about the model, whatever part you have in it.")
 
 
 class NewToken(Input):

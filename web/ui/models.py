@@ -20,7 +20,7 @@ from registry.lifecycle import State
 from registry.models import Alias, Model
 from registry.queries import find_model, find_version, versions
 from registry.ruling import rulings
-from registry.services import promotions, rollback
+from registry.services import promotions, rollback, subscriptions
 from web.files import download
 from web.ui import snippets
 from web.ui.desk import PageRequest, show, signed_in
@@ -86,6 +86,7 @@ def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refus
     board = overview.board(found)
     context = {
         "model": found,
+        "following": subscriptions.following(actor, found),
         "board": board,
         "aliases_of": _by_version(found),
         "ways_back": overview.ways_back(found, board) if actor.may(Action.ROLL_BACK, found.pk) else {},

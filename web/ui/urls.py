@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from core.text import NAME
-from web.ui import history, models, policies, promotions, reviews, sign_in, tokens
+from web.ui import history, models, notifications, policies, promotions, reviews, sign_in, tokens
 
 
 class ModelName:
@@ -38,6 +38,7 @@ urlpatterns = [
     path("models/<model:name>", models.model, name="model"),
     path("models/<model:name>/history", history.history, name="history"),
     path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
+    path("models/<model:name>/following", notifications.follow, name="follow"),
     path("models/<model:name>/rollback", models.roll_back, name="roll-back"),
     path("models/<model:name>/versions/<number:number>", models.version, name="version"),
     path("models/<model:name>/versions/<number:number>/files/<path:path>", models.file, name="file"),
@@ -45,5 +46,6 @@ urlpatterns = [
     path("promotions/<uuid:promotion_id>", promotions.promotion, name="promotion"),
     path("policies", policies.policies, name="policies"),
     path("policies/<uuid:policy_id>", policies.policy, name="policy"),
+    path("notifications", notifications.notifications, name="notifications"),
     path("tokens", tokens.tokens, name="tokens"),
 ]

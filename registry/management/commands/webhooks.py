@@ -10,7 +10,7 @@ from registry.services.resealing import reseal
 
 
 class Command(BaseCommand):
-    help = "Seal the secrets of all webhooks with the first of VOUCH_ENCRYPTION_KEYS (reseal), to drop a later one."
+    help = "Seal all secrets with the first of VOUCH_ENCRYPTION_KEYS (reseal), to drop a later one."
 
     def add_arguments(self, parser: CommandParser) -> None:
         acts = parser.add_subparsers(dest="act", required=True)
@@ -23,5 +23,5 @@ class Command(BaseCommand):
             ids = ", ".join(str(pk) for pk in done.unopened)
             raise CommandError(
                 f"{len(done.unopened)} cannot be opened: {ids}. Put the key that they were sealed with back into "
-                "VOUCH_ENCRYPTION_KEYS, or give those webhooks new secrets."
+                "VOUCH_ENCRYPTION_KEYS, or give those webhooks new secrets and those people's chats anew."
             )

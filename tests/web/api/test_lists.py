@@ -7,11 +7,12 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
+from accounts.models import AuditEntry
 from accounts.roles import Role
 from accounts.services import people
-from registry.models import Policy, Promotion, Webhook
+from registry.models import Notification, Policy, Promotion, Webhook
 from registry.policy import Scope
-from registry.services import aliases, catalog, checks, discussion, policies, promotions, webhooks
+from registry.services import aliases, catalog, checks, discussion, policies, promotions, subscriptions, webhooks
 from tests import make
 from tests.web.api.conftest import Api, api_of
 
@@ -44,6 +45,8 @@ QUERIES = {
     "events?type=version.registered": 4,
     "events?since=2026-01-01T00:00:00Z": 5,
     "events?model=churn": 5,
+    "notifications/models": 2,
+    "notifications/recent": 2,
     "audit?model=churn": 6,
     "audit": 2,
     "audit?verb=version.registered&actor=administrator&since=2026-01-01T00:00:00Z": 3,
@@ -67,6 +70,12 @@ def fill(actor: Actor, times: int) -> None:
         people.set_team(actor, name=f"team-{number}", usernames=[user.username])
         webhooks.create(actor, url="https://receiver.example/", scope=Scope(model="churn"))
         make.token(actor)
+        subscriptions.follow(actor, f"other-{number}")
+        told = AuditEntry.objects.order_by("-pk")[:3]
+        Notification.objects.bulk_create(
+            Notification(entry=entry, user_id=actor.user_id, channel="mail", reason="follower", due_at=entry.at)
+            for entry in told
+        )
         api_of(actor).upload("u", f"file-{number}", b"x")
 
 

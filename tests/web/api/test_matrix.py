@@ -11,10 +11,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Grant, Token, UserKind
+from accounts.models import Grant, Token, User, UserKind
 from accounts.roles import Role
 from lineage.services import experiments, runs
-from registry.models import Delivery, Promotion, Version
+from registry.models import Delivery, Following, Model, Promotion, Version
 from registry.policy import Scope
 from registry.services import aliases, catalog, checks, discussion, policies, promotions, webhooks
 from tests import make
@@ -72,6 +72,9 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", "models/<str:name>/aliases"): [Row(ALL)],
     ("PUT", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS, {"version": 1})],
     ("DELETE", "models/<str:name>/aliases/<str:alias>"): [Row(CONTRIBUTORS)],
+    ("GET", "models/<str:name>/following"): [Row(ALL, before=lambda: everybody_follows())],
+    ("PUT", "models/<str:name>/following"): [Row(ALL, {}), Row(ALL, {"muted": True})],
+    ("DELETE", "models/<str:name>/following"): [Row(ALL)],
     ("GET", "models/<str:name>/history"): [Row(ALL)],
     ("GET", "models/<str:name>/policies"): [Row(ALL)],
     ("POST", "models/<str:name>/rollback"): [Row(REVIEWERS, {"target": "@former", "reason": "it was right"})],
@@ -138,6 +141,10 @@ ROWS: dict[tuple[str, str], list[Row]] = {
     ("GET", f"{_WEBHOOK}/deliveries"): [Row(MAINTAINERS, lacking=404)],
     ("GET", f"{_WEBHOOK}/deliveries/<str:delivery_id>"): [Row(MAINTAINERS, lacking=404)],
     ("POST", f"{_WEBHOOK}/deliveries/<str:delivery_id>/redeliver"): [Row(MAINTAINERS, lacking=404)],
+    ("GET", "notifications"): [Row(ALL, **_EVERY_LIST)],
+    ("PUT", "notifications"): [Row(ALL, {"mail": "digest", "muted": False}, **_EVERY_LIST)],
+    ("GET", "notifications/recent"): [Row(ALL, **_EVERY_LIST)],
+    ("GET", "notifications/models"): [Row(ALL, **_EVERY_LIST, before=lambda: everybody_follows())],
     ("GET", "me"): [Row(ALL, **_EVERY_LIST)],
     ("GET", "tokens"): [Row(ALL, **_EVERY_LIST)],
     ("POST", "tokens"): [
@@ -235,6 +242,12 @@ def world() -> dict[str, str]:
 def account(username: str, *roles: Role, slug: str = "default") -> Actor:
     """An account without a password: hashing one for each would take most of the time here."""
     return make.actor(username, *roles, slug=slug, kind=UserKind.SERVICE)
+
+
+def everybody_follows() -> None:
+    """Also who cannot see the model any more, or never could."""
+    churn = Model.objects.get(name="churn")
+    Following.objects.bulk_create(Following(model=churn, user=user) for user in User.objects.all())
 
 
 def carried_out(**terms: object) -> None:
