@@ -63,10 +63,10 @@ def deliver_due(*, seconds: float = 20.0) -> int:
             return made
         this = _Round(time.monotonic() + seconds)
         try:
-            this.run()
+            ran_dry = this.run()
         finally:
             _at_it.release()
-        if this.turns:
+        if not ran_dry:
             call_sender()
             this.finish()
             return made + this.made
@@ -123,8 +123,8 @@ class _Round:
         self._look_at = 0.0
         self._ended: SimpleQueue[_Result] = SimpleQueue()
 
-    def run(self) -> None:
-        """Send until nothing is due and nothing open, or the time is over."""
+    def run(self) -> bool:
+        """Send until nothing is due and nothing open, which returns True, or the time is over, which returns False."""
         while (now := time.monotonic()) < self._until:
             if _rung.is_set() or now >= self._look_at:
                 self._look_at = now + _LOOK_AGAIN_AFTER
@@ -133,8 +133,9 @@ class _Round:
             for turn in list(self.turns.values()):
                 self._go_on(turn)
             if not self.turns and not _rung.is_set():
-                return
+                return True
             self._record_ended(self._look_at - time.monotonic())
+        return False
 
     def finish(self) -> None:
         """Record what is still open as it ends, and begin nothing."""
@@ -189,14 +190,17 @@ class _Round:
         self._ended.put(_Result(turn, delivery, letter, at, sent))
 
     def _record_ended(self, seconds: float) -> None:
-        """Wait for the first that ends, and record it and all that have ended by then."""
+        """Wait for the first that ends, and record it and all that have ended by then.
+
+        Not those that end meanwhile: as each makes room for the next, there would always be one more, and nobody would
+        look for other webhooks.
+        """
         try:
-            result = self._ended.get(timeout=max(0.0, seconds))
-            while True:
-                self._record(result)
-                result = self._ended.get_nowait()
+            self._record(self._ended.get(timeout=max(0.0, seconds)))
         except Empty:
             return
+        for _ in range(self._ended.qsize()):
+            self._record(self._ended.get())
 
     def _record(self, result: _Result) -> None:
         turn = result.turn

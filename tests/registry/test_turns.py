@@ -1,0 +1,83 @@
+"""A sender's turns: whom it looks for while it is busy, when it hands over, how often it is called."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from typing import Any
+
+import pytest
+from kombu.exceptions import OperationalError
+
+from accounts.actor import Actor
+from core import sealing
+from core.http import Letter, Sent
+from registry import delivery
+from registry.models import Delivery, Model, Webhook
+from registry.services import catalog, sending
+from tests import make
+
+
+class Instant:
+    """Sends in no time, so that what comes next has always ended before the last is recorded."""
+
+    def __init__(self) -> None:
+        self.urls: list[str] = []
+
+    def send(self, letter: Letter) -> Future[Sent]:
+        self.urls.append(letter.url)
+        done: Future[Sent] = Future()
+        done.set_result(Sent(status=200, answer=b"", retry_after=None, seconds=0, address="", error=""))
+        return done
+
+
+@pytest.fixture
+def instant(monkeypatch: pytest.MonkeyPatch) -> Instant:
+    sender = Instant()
+    monkeypatch.setattr(sending, "_sender", lambda: sender)
+    return sender
+
+
+def listening(requester: Actor, name: str) -> Model:
+    """A model whose events go to a webhook of its own."""
+    model = make.model(requester, name)
+    secret = sealing.sealed("whsec_c2VjcmV0IHRoYXQgaXMgbG9uZyBlbm91Z2ggZm9yIHVz")
+    Webhook.objects.create(
+        workspace=make.workspace(), model=model, url=f"http://127.0.0.1/{name}", secret=secret, owner_id=requester.user_id
+    )
+    return model
+
+
+def happen(requester: Actor, name: str, times: int) -> None:
+    for number in range(times):
+        catalog.tag_model(requester, name, "n", str(number))
+
+
+def test_who_is_owed_much_keeps_nobody_else_waiting(
+    requester: Actor, instant: Instant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening(requester, "busy")
+    other = listening(requester, "other")
+    happen(requester, "busy", 100)
+    recorded = sending.record
+
+    def record(*what: Any, **more: Any) -> bool:
+        if not Delivery.objects.filter(webhook__model=other).exists():
+            happen(requester, "other", 1)
+        return recorded(*what, **more)
+
+    monkeypatch.setattr(sending, "record", record)
+    assert sending.deliver_due() == 101
+    assert instant.urls.index("http://127.0.0.1/other") < 100
+
+
+def test_a_round_whose_time_is_over_hands_over(
+    requester: Actor, instant: Instant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listening(requester, "busy")
+    happen(requester, "busy", 100)
+    calls: list[str] = []
+    monkeypatch.setattr(sending, "call_sender", lambda: calls.append("called"))
+    made = sending.deliver_due(seconds=0.05)
+    assert made == Delivery.objects.filter(state="delivered").count() < 100
+    assert calls == ["called"]
