@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import random
 import threading
+import time
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -140,8 +141,11 @@ def letter_of(webhook: Webhook, delivery: Delivery, at: datetime.datetime) -> Le
 class _Bell:
     """Publishes a call for the sender from a thread of its own: a slow or dead broker holds up nobody's request.
 
-    Calls that come while one is being published are one call. One that is lost costs a few seconds, until the sweep.
+    Calls that come while one is being published, or soon after, are one call: each costs the sender as much as two
+    deliveries. One that is lost costs a few seconds, until the sweep.
     """
+
+    _BETWEEN = 0.1  # seconds
 
     def __init__(self) -> None:
         self._rung = threading.Event()
@@ -164,6 +168,7 @@ class _Bell:
                 current_app.send_task("registry.tasks.deliver_due", retry=False, expires=60, ignore_result=True)
             except (OperationalError, OSError) as error:
                 log.warning("sender.not_called", error=type(error).__name__)
+            time.sleep(self._BETWEEN)
 
 
 _bell = _Bell()

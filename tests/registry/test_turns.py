@@ -43,7 +43,11 @@ def listening(requester: Actor, name: str) -> Model:
     model = make.model(requester, name)
     secret = sealing.sealed("whsec_c2VjcmV0IHRoYXQgaXMgbG9uZyBlbm91Z2ggZm9yIHVz")
     Webhook.objects.create(
-        workspace=make.workspace(), model=model, url=f"http://127.0.0.1/{name}", secret=secret, owner_id=requester.user_id
+        workspace=make.workspace(),
+        model=model,
+        url=f"http://127.0.0.1/{name}",
+        secret=secret,
+        owner_id=requester.user_id,
     )
     return model
 
@@ -81,3 +85,23 @@ def test_a_round_whose_time_is_over_hands_over(
     made = sending.deliver_due(seconds=0.05)
     assert made == Delivery.objects.filter(state="delivered").count() < 100
     assert calls == ["called"]
+
+
+def test_many_events_at_once_are_one_or_two_calls_though_the_broker_refuses_each(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+
+    class Broker:
+        def send_task(self, name: str, **how: object) -> None:
+            calls.append(name)
+            raise OperationalError
+
+    monkeypatch.setattr(delivery, "current_app", Broker())
+    bell = delivery._Bell()
+    for _ in range(2):
+        for _ in range(50):
+            bell.ring()
+            time.sleep(0.001)
+        time.sleep(0.25)
+    assert 2 <= len(calls) <= 6
