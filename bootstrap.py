@@ -5,6 +5,7 @@ up       start Vouch with its database, queue, worker and sample workspace (up -
 test     run the tests; arguments go to pytest
 check    format, lint, types, import contract, migrations, settings for production, tests
 mutants  take away one guard after the other: a test must fail each time (some minutes)
+faults   kill, cut off and mislead a Vouch that really runs: what is delivered nevertheless (some minutes; --short)
 manage   Django's command line on the Vouch that runs (manage audit verify)
 env      only make the environment .venv
 clients  make the environments of the stock MLflow clients, .venvs/mlflow-3 and .venvs/mlflow-2
@@ -55,6 +56,7 @@ def main(arguments: list[str]) -> int:
         "test": test,
         "check": check,
         "mutants": mutants,
+        "faults": faults,
         "manage": manage,
         "env": env,
         "clients": clients,
@@ -137,6 +139,13 @@ def mutants(arguments: list[str]) -> int:
     make(VENV, LOCK)
     os.chdir(ROOT)
     return become("-m", "tests.mutants", *arguments)
+
+
+def faults(arguments: list[str]) -> int:
+    """What arrives at webhooks whatever dies, with figures."""
+    make(VENV, LOCK)
+    os.chdir(ROOT)
+    return become("-m", "tests.faults", *arguments)
 
 
 def manage(arguments: list[str]) -> int:

@@ -16,6 +16,7 @@ from tests.faults.house import House, house
 from tests.receivers import BAD, Receivers, receiving
 
 SCENARIOS = ("kills", "broker", "bad", "private")
+SHORT = ("kills", "bad")
 NAMES = (*kills.NAMES, broker.NAME, bad.NAME, "target", *BAD)
 
 
@@ -27,8 +28,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=3, help="how often each process is killed")
     options = parser.parse_args()
     began, broken = time.monotonic(), []
-    with receiving(*NAMES) as receivers, house() as home:
-        for name in options.scenario or SCENARIOS:
+    with receiving(*NAMES) as receivers, house(short=options.short) as home:
+        for name in options.scenario or (SHORT if options.short else SCENARIOS):
             figures = measured(name, home, receivers, short=options.short, rounds=options.rounds)
             print(figures, flush=True)
             broken += figures.broken

@@ -32,9 +32,27 @@ VOUCH = ("web", "worker", "sender", "beat")
 SECRET = "whsec_" + "c2VjcmV0IHRoYXQgaXMgbG9uZyBlbm91Z2ggZm9yIHVz"
 READY_WITHIN = 60.0  # seconds
 
-# Run in a process of its own, with the settings of the house.
+# A process with the settings of the house, which runs what it is told to.
+_INSIDE = """
+import json, sys, traceback
+from django.core.management import call_command
+from django.db import close_old_connections
+for line in sys.stdin:
+    close_old_connections()
+    try:
+        exec(json.loads(line), {})
+        print("done", flush=True)
+    except Exception:
+        print(json.dumps(traceback.format_exc()), flush=True)
+"""
+_PREPARE = """
+from django.core.management import call_command
+call_command("migrate", verbosity=0)
+with open({!r}, "w") as file:
+    call_command("sample", "accounts", "--json", stdout=file)
+"""
 _ADD_WEBHOOKS = """
-import json, sys
+import json
 from accounts.services import people
 from core import sealing
 from registry.models import Webhook
@@ -67,6 +85,7 @@ class House:
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
+    _inside: subprocess.Popen[str] | None = None
 
     def __post_init__(self) -> None:
         for name in ("postgres", "valkey", "web"):
@@ -120,6 +139,9 @@ class House:
 
     def stop(self) -> None:
         """Stop everything, in the order in which they need each other."""
+        if self._inside:
+            self._inside.kill()
+            self._inside.wait()
         for name in (*VOUCH, "valkey", "postgres"):
             if name in self.processes:
                 first = signal.SIGINT if name == "postgres" else signal.SIGTERM
@@ -215,36 +237,48 @@ class House:
         self.inside(_ROLL_BACK.format(model, events))
 
     def inside(self, script: str) -> None:
-        """Run Python in a process with the settings of the house."""
-        self.manage("shell", "--no-imports", "-v", "0", "-c", script)
+        """Run Python with the settings of the house; RuntimeError when it fails."""
+        process = self._inside
+        assert process is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(script) + "\n")
+        process.stdin.flush()
+        answer = process.stdout.readline()
+        if answer != "done\n":
+            raise RuntimeError(json.loads(answer) if answer else f"it ended with {process.wait()}")
 
-    def manage(self, *arguments: str) -> str:
-        command = [sys.executable, "-P", str(ROOT / "manage.py"), *arguments]
-        done = subprocess.run(command, env=self.environment, capture_output=True, text=True)
-        if done.returncode:
-            raise RuntimeError(done.stderr)
-        return done.stdout
+    def go_inside(self) -> None:
+        """Start the process that `inside` talks to."""
+        command = [sys.executable, "-P", str(ROOT / "manage.py"), "shell", "--no-imports", "-v", "0", "-c", _INSIDE]
+        pipe = subprocess.PIPE
+        self._inside = subprocess.Popen(
+            command, env=self.environment, cwd=ROOT, stdin=pipe, stdout=pipe, text=True, start_new_session=True
+        )
 
 
 @contextmanager
-def house(*without: str) -> Iterator[House]:
-    """Everything up, with the sample accounts and no models."""
+def house(*, short: bool = False) -> Iterator[House]:
+    """Everything up, with the sample accounts and no models. `short`: one process of web, and no worker."""
     with ExitStack() as stack:
         place = Path(tempfile.mkdtemp(prefix="vouch-faults-"))
         stack.callback(shutil.rmtree, place, ignore_errors=True)
         place.chmod(0o711)  # the servers' own user passes through it
         new = House(place)
+        new.environment["VOUCH_WEB_WORKERS"] = "1" if short else "2"
         stack.callback(new.stop)
+        new.go_inside()
         _make_database(new)
         new.start("postgres")
         new.start("valkey")
         new.until(new.postgres_answers, "PostgreSQL")
         new.until(new.valkey_answers, "Valkey")
-        new.manage("migrate", "-v", "0")
-        accounts = json.loads(new.manage("sample", "accounts", "--json"))["accounts"]
+        new.inside(_PREPARE.format(str(place / "accounts.json")))
+        accounts = json.loads((place / "accounts.json").read_text())["accounts"]
         new.tokens.update({name: account["token"] for name, account in accounts.items()})
         for name in VOUCH:
-            new.start(name)
+            if not (short and name == "worker"):
+                new.start(name)
         new.until(new.web_answers, "web")
         new.until(new.sender_listens, "the sender")
         yield new

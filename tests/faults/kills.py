@@ -44,7 +44,7 @@ class Writes:
         while not self.over.is_set():
             number = next(self._numbers)
             model = f"kills-{number % MODELS}"
-            if number % 20 == 10:
+            if number % 20 == 3:
                 self.promoted += self.house.promote(model, f"s3://bucket/{number}")
             if number % 10 == 5:
                 self._refused(model)
