@@ -23,7 +23,8 @@ WRITERS = 3
 MODELS = 4
 OPEN = 2  # sends that may be open to one webhook when the sender or the database is killed
 NAMES = ("healthy.first", "healthy.second")
-DRAINED_WITHIN = 90.0  # seconds: a lease and some, on a busy machine
+PATIENCE = 300.0  # seconds: for the next writes, on a busy machine
+DRAINED_WITHIN = 90.0  # seconds: a lease and some
 
 
 @dataclass
@@ -135,9 +136,9 @@ def run(house: House, receivers: Receivers, *, events: int, kills: list[str], wa
         try:
             for number, name in enumerate(kills):
                 due = events * (number + 1) // (len(kills) + 1)
-                house.until(lambda due=due: len(writes.acknowledged) >= due, f"{due} writes before: {name}", 120)
+                house.until(lambda due=due: len(writes.acknowledged) >= due, f"{due} writes before: {name}", PATIENCE)
                 KILLS[name](house)
-            house.until(lambda: writes.enough, "enough writes", 120)
+            house.until(lambda: writes.enough, "enough writes", PATIENCE)
         finally:
             writes.over.set()
         for writer in writers:
