@@ -133,7 +133,7 @@ class _Round:
             for turn in list(self.turns.values()):
                 self._go_on(turn)
             if not self.turns and not _rung.is_set():
-                return True
+                return time.monotonic() < self._until  # else the turns ended with the time, not with what was due
             self._record_ended(self._look_at - time.monotonic())
         return False
 
