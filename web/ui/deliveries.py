@@ -58,12 +58,14 @@ def _page(
     )
     body, no_body = body_now(webhook, found)
     [row] = delivery_rows(webhook, [found])
+    answers = actor.may(Action.READ_ANSWERS, webhook.model_id)
     context = {
         "webhook": webhook,
         "row": row,
         "delivery": found,
         "page": page,
-        "answers": actor.may(Action.READ_ANSWERS, webhook.model_id),
+        "answers": answers,
+        "tries": [(attempt, attempt.shown_headers(whole=answers)) for attempt in page.items],
         "body": body,
         "no_body": no_body,
         "refusal": refusal,

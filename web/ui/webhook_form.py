@@ -99,9 +99,9 @@ class Typed:
     def posted(cls, sent: QueryDict) -> Typed:
         """What somebody sent."""
         plain = ("url", "name", "about", "pattern", "model", "events", "aliases", "owner", "revision")
-        words = {name: sent.get(name, "").strip() for name in plain}
-        lists = {name: tuple(sent.getlist(name)) for name in ("verbs", "stages")}
-        return cls(format=sent.get("format", Format.VOUCH), **words, **lists)
+        words: dict[str, Any] = {name: sent.get(name, "").strip() for name in plain}
+        form = sent.get("format", Format.VOUCH)
+        return cls(format=form, verbs=tuple(sent.getlist("verbs")), stages=tuple(sent.getlist("stages")), **words)
 
     @property
     def scope(self) -> Scope:

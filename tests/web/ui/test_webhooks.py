@@ -63,7 +63,8 @@ def owed(webhook: Webhook, count: int = 1, verb: Verb = Verb.MODEL_UPDATED, **mo
 
 
 def tried(delivery: Delivery, number: int = 1, **more: Any) -> Attempt:
-    values = {"headers": {"webhook-id": str(delivery.pk)}, "status": 500, "duration_ms": 1234, "answer": "so sorry",
+    headers = {"webhook-id": str(delivery.pk), "webhook-signature": "v1,S1GNED"}
+    values = {"headers": headers, "status": 500, "duration_ms": 1234, "answer": "so sorry",
               "address": "203.0.113.7", "error": "it answered 500", "at": timezone.now(), **more}  # fmt: skip
     return Attempt.objects.create(delivery=delivery, number=number, **values)
 
@@ -308,8 +309,11 @@ def test_a_delivery_shows_its_attempts_and_answers_to_administrators_alone(
     seen = text_of(signed_in(maintainer).get(path))
     assert "status 500 it answered 500 Took 1.2 s Address 203.0.113.7" in seen
     assert "so sorry" not in seen
-    assert "shown to administrators only" in seen
-    assert "so sorry" in text_of(signed_in(administrator).get(path))
+    assert "S1GNED" not in seen
+    assert "are shown to administrators only" in seen
+    opened = text_of(signed_in(administrator).get(path))
+    assert "so sorry" in opened
+    assert "webhook-signature v1,S1GNED" in opened
     assert "&quot;type&quot;: &quot;model.updated&quot;" in seen
     assert webhook.secrets(timezone.now())[0] not in seen
     client = signed_in(maintainer)
