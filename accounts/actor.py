@@ -33,3 +33,7 @@ class Actor:
         """Whether role and scope both allow `action`."""
         need = NEEDS[action]
         return need.scope in self.scopes and bool(need.roles & self.roles_for(model_id))
+
+    def may_somewhere(self, action: Action) -> bool:
+        """Whether it is allowed in the workspace, or for one model of it."""
+        return self.may(action) or any(self.may(action, model_id) for model_id in self.model_roles)

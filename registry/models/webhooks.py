@@ -195,6 +195,12 @@ class Attempt(models.Model):
     def __str__(self) -> str:
         return f"attempt {self.number} of {self.delivery_id}"
 
+    def shown_headers(self, *, whole: bool) -> dict[str, str]:
+        """The headers as they were sent; not `whole`: without what the signature is, for who may not read answers."""
+        return {
+            name: value if whole or "signature" not in name.lower() else "…" for name, value in self.headers.items()
+        }
+
 
 class Bookmark(models.Model):
     """How far something that reads the events one after the other has come."""

@@ -19,6 +19,7 @@ from django.utils.http import urlencode
 from accounts import queries
 from accounts.actor import Actor
 from accounts.models import Workspace
+from accounts.roles import Action
 from core.errors import Refusal
 from registry.queue import Queue
 from web.auth import address_of
@@ -88,6 +89,7 @@ def show(request: PageRequest, template: str, context: dict[str, Any], *, status
     frame = {
         "desk": request.desk,
         "actor": actor,
+        "manages_webhooks": actor.may_somewhere(Action.EDIT_WEBHOOK),
         "to_decide": counts.mine if counts else Queue(actor).count_to_decide(),
     }
     response = render(request, template, {**frame, **context}, status=status)

@@ -8,6 +8,7 @@ from urllib.parse import quote
 from django.conf import settings
 
 from lineage.models import ManifestFile
+from registry.formats import Format
 from registry.models import Version
 
 
@@ -126,6 +127,40 @@ def first_policy() -> list[Snippet]:
             """  -d '{"target": "Production", "approvals": 2}'""",
         ),
     ]
+
+
+def first_webhook() -> list[Snippet]:
+    """How a webhook is made by a program."""
+    return [
+        Snippet(
+            "With curl: tell a program what is in Production",
+            'curl -H "Authorization: Bearer $VOUCH_TOKEN" \\\n'
+            '  -H "Content-Type: application/json" \\\n'
+            f"  {settings.VOUCH_URL}/api/v1/webhooks -d '{{\n"
+            """  "url": "https://deploy.example.org/vouch",
+  "verbs": ["version.transitioned"],
+  "targets": ["Production"]}'""",
+        )
+    ]
+
+
+_STANDARD = """from standardwebhooks import Webhook
+
+event = Webhook(os.environ["WEBHOOK_SECRET"]).verify(body, headers)  # raises; body is bytes, as it came"""
+_MLFLOW = """signed = f"{headers['X-MLflow-Delivery-Id']}.{headers['X-MLflow-Timestamp']}.".encode() + body
+digest = hmac.new(os.environ["WEBHOOK_SECRET"].encode(), signed, "sha256").digest()
+assert hmac.compare_digest("v1," + base64.b64encode(digest).decode(), headers["X-MLflow-Signature"])"""
+_DATABRICKS = """digest = hmac.new(os.environ["WEBHOOK_SECRET"].encode(), body, "sha256").hexdigest()
+assert hmac.compare_digest(digest, headers["X-Databricks-Signature"])"""
+
+
+def verify(form: Format) -> list[Snippet]:
+    """How a receiver verifies what comes."""
+    if form == Format.MLFLOW:
+        return [Snippet("In Python, with base64, hmac and os", _MLFLOW)]
+    if form == Format.DATABRICKS:
+        return [Snippet("In Python, with hmac and os", _DATABRICKS)]
+    return [Snippet("In Python: pip install standardwebhooks", "import os\n" + _STANDARD)]
 
 
 def _by_curl(name: str, *, creates: bool) -> str:

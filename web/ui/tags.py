@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import json
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -185,3 +186,15 @@ def mentions_marked(comment: Comment) -> SafeString:
 def is_long(text: str) -> bool:
     """Whether text needs a box of its own that scrolls."""
     return len(text) > 1500 or text.count("\n") > 24
+
+
+@register.filter
+def visibly(text: str) -> str:
+    """Text from elsewhere, with what one does not see, or what turns the rest round, written out as in JSON."""
+    return "".join(c if c.isprintable() or c in "\n\t" else json.dumps(c)[1:-1] for c in text)
+
+
+@register.filter
+def milliseconds(count: int) -> str:
+    """How long an answer took."""
+    return f"{count / 1000:,.1f} s" if count >= 1000 else f"{count} ms"

@@ -5,7 +5,18 @@ from __future__ import annotations
 from django.urls import path, register_converter
 
 from core.text import NAME
-from web.ui import history, models, notifications, policies, promotions, reviews, sign_in, tokens
+from web.ui import (
+    deliveries,
+    history,
+    models,
+    notifications,
+    policies,
+    promotions,
+    reviews,
+    sign_in,
+    tokens,
+    webhooks,
+)
 
 
 class ModelName:
@@ -47,5 +58,10 @@ urlpatterns = [
     path("policies", policies.policies, name="policies"),
     path("policies/<uuid:policy_id>", policies.policy, name="policy"),
     path("notifications", notifications.notifications, name="notifications"),
+    path("webhooks", webhooks.webhooks, name="webhooks"),
+    path("webhooks/new", webhooks.new, name="new-webhook"),
+    path("webhooks/<uuid:webhook_id>", webhooks.webhook, name="webhook"),
+    path("webhooks/<uuid:webhook_id>/edit", webhooks.edit, name="edit-webhook"),
+    path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>", deliveries.delivery, name="delivery"),
     path("tokens", tokens.tokens, name="tokens"),
 ]

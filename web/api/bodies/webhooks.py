@@ -11,8 +11,6 @@ from registry.formats import Format
 from registry.models import Attempt, Delivery, Webhook
 from registry.models.webhooks import DeliveryState, Disabled
 
-_CLOSED = "…"
-
 
 class WebhookBody(serializers.Serializer[Webhook]):
     id = serializers.UUIDField()
@@ -110,10 +108,7 @@ class AttemptBody(SendBody):
     )
 
     def get_headers(self, row: Attempt) -> dict[str, str]:
-        opened = self.context["answers"]
-        return {
-            name: value if opened or "signature" not in name.lower() else _CLOSED for name, value in row.headers.items()
-        }
+        return row.shown_headers(whole=self.context["answers"])
 
     def get_answer(self, row: Attempt) -> str | None:
         return row.answer if self.context["answers"] else None
