@@ -333,7 +333,8 @@ def record(
     if not worked and letter:
         return _failed(webhook, sent, at) and bool(row and row[0])
     if worked and webhook.failures:
-        Webhook.objects.filter(pk=webhook.pk).update(failures=0, failing_since=None, rests_until=None)
+        healed = Webhook.objects.filter(pk=webhook.pk)
+        healed.update(failures=0, failing_since=None, rests_until=None)
         webhook.failures, webhook.failing_since, webhook.rests_until = 0, None, None
     return bool(row and row[0])
 
@@ -349,7 +350,11 @@ def _failed(webhook: Webhook, sent: Sent, at: datetime.datetime) -> bool:
     rest = rest_after(webhook.failures, sent.status, sent.retry_after)
     if rest:  # what another send that was open beside this one was asked for stays
         webhook.rests_until = max(now + rest, webhook.rests_until or now)
-    webhook.save(update_fields=["failures", "failing_since", "rests_until"])
+    as_it_was = Webhook.objects.filter(pk=webhook.pk, revision=webhook.revision)
+    if not as_it_was.update(
+        failures=webhook.failures, failing_since=webhook.failing_since, rests_until=webhook.rests_until
+    ):
+        return False  # somebody mended it meanwhile: it begins anew
     if sent.status == GONE:
         return disable(webhook, Disabled.GONE)
     if now - webhook.failing_since >= FAILING_FOR:

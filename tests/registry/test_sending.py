@@ -27,7 +27,7 @@ from accounts.roles import Role
 from accounts.verbs import Verb
 from core import sealing
 from core.addresses import Egress
-from core.http import Sender
+from core.http import Sender, Sent
 from registry import delivery
 from registry.models import Attempt, Delivery, Model, Webhook
 from registry.services import catalog, promotions, sending
@@ -361,6 +361,91 @@ def test_a_webhook_that_is_disabled_meanwhile_gets_nothing_more(
     monkeypatch.setattr(sending, "record", and_then_disable)
     sending.deliver_due()
     assert len(httpserver.log) <= 2
+
+
+def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_meanwhile(
+    churn: Model, requester: Actor
+) -> None:
+    hook = webhook("https://example.org/")
+    happen(requester)
+    (leased,) = sending.lease(10, also_troubled=True)
+    assert leased == hook
+    assert sending.deliver_due() == 0
+    Webhook.objects.update(leased_until=timezone.now() - datetime.timedelta(seconds=1))  # it was killed
+    assert sending.deliver_due() == 1
+    sending.release(leased)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_senders_at_once_send_each_event_once_and_no_more_than_two_at_a_time(
+    requester: Actor, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now, peak, lock = [0], [0], threading.Lock()
+
+    def slow(request: Request) -> Response:
+        with lock:
+            now[0] += 1
+            peak[0] = max(peak[0], now[0])
+        time.sleep(0.01)
+        with lock:
+            now[0] -= 1
+        return Response("")
+
+    httpserver.expect_request("/").respond_with_handler(slow)
+    make.model(requester)
+    hook = webhook(httpserver.url_for("/"))
+    happen(requester, times=40)
+    monkeypatch.setattr(sending, "_TURN", 0.05)  # so that it changes hands
+
+    def send(_: int) -> None:
+        try:
+            while Delivery.objects.filter(state="pending").exists():
+                sending._Round(time.monotonic() + 1).run()
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(send, range(4)))
+    assert states(hook) == {"delivered": 40}
+    ids = [request.headers["webhook-id"] for request, _ in httpserver.log]
+    assert len(ids) == len(set(ids)) == 40
+    assert peak[0] <= 2
+
+
+def test_a_webhook_that_is_disabled_meanwhile_gets_nothing_more(
+    churn: Model, requester: Actor, httpserver: HTTPServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    httpserver.expect_request("/").respond_with_data("")
+    hook = webhook(httpserver.url_for("/"))
+    happen(requester, times=30)
+    recorded = sending.record
+
+    def and_then_disable(*given: object, **more: object) -> bool:
+        sending.disable(hook, sending.Disabled.GONE)
+        return recorded(*given, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sending, "record", and_then_disable)
+    sending.deliver_due()
+    assert len(httpserver.log) <= 2
+
+
+def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_meanwhile(
+    churn: Model, requester: Actor, httpserver: HTTPServer
+) -> None:
+    hook = webhook(httpserver.url_for("/"))
+
+    def mend(_: Request) -> Response:
+        Webhook.objects.filter(pk=hook.pk).update(revision=2)
+        return Response("", status=410)
+
+    happen(requester)
+    (leased,) = sending.lease(1, also_troubled=True)
+    (owed,) = sending.due(leased)
+    Webhook.objects.update(revision=2)
+    gone = Sent(status=410, answer=b"", retry_after=None, seconds=0, address="", error="")
+    assert not sending.record(leased, owed, delivery.letter_of(leased, owed, timezone.now()), timezone.now(), gone)
+    hook.refresh_from_db()
+    assert (hook.active, hook.failures) == (True, 0)
 
 
 def test_a_test_is_tried_once_even_of_a_disabled_webhook_and_counts_for_nothing(
