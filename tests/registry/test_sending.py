@@ -368,12 +368,13 @@ def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_me
 ) -> None:
     hook = webhook("https://example.org/")
     happen(requester)
-    (leased,) = sending.lease(10, also_troubled=True)
-    assert leased == hook
-    assert sending.deliver_due() == 0
-    Webhook.objects.update(leased_until=timezone.now() - datetime.timedelta(seconds=1))  # it was killed
-    assert sending.deliver_due() == 1
-    sending.release(leased)
+    (leased,) = sending.lease(1, also_troubled=True)
+    (owed,) = sending.due(leased)
+    Webhook.objects.update(revision=2)
+    gone = Sent(status=410, answer=b"", retry_after=None, seconds=0, address="", error="")
+    assert not sending.record(leased, owed, delivery.letter_of(leased, owed, timezone.now()), timezone.now(), gone)
+    hook.refresh_from_db()
+    assert (hook.active, hook.failures) == (True, 0)
 
 
 def test_a_test_is_tried_once_even_of_a_disabled_webhook_and_counts_for_nothing(
