@@ -143,8 +143,8 @@ def run(house: House, receivers: Receivers, *, events: int, kills: list[str], wa
             writes.over.set()
         for writer in writers:
             writer.result()
-        house.roll_back("kills-0", 10)
         ended = time.monotonic()
+        house.roll_back("kills-0", 10)
         if not wait_out:
             house.rows("UPDATE registry_webhook SET leased_until = NULL RETURNING id")
         house.until(lambda: _owed(house) == 0, "everything delivered", DRAINED_WITHIN)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import datetime
+import re
 import time
 from concurrent.futures import Future
+from io import StringIO
 from typing import Any
 
 import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.utils import timezone
 from kombu.exceptions import OperationalError
 
 from accounts.actor import Actor
@@ -105,3 +111,18 @@ def test_many_events_at_once_are_one_or_two_calls_though_the_broker_refuses_each
             time.sleep(0.001)
         time.sleep(0.25)
     assert 2 <= len(calls) <= 6
+
+
+def test_status_tells_what_waits_and_fails_when_it_is_long_overdue(requester: Actor) -> None:
+    listening(requester, "churn")
+    happen(requester, "churn", 3)
+    out = StringIO()
+    call_command("webhooks", "status", stdout=out)
+    webhook = Webhook.objects.get()
+    assert re.search(rf"{webhook.pk} +3 +\d\.\d s\n", out.getvalue())
+    Delivery.objects.update(due_at=timezone.now() - datetime.timedelta(minutes=5))
+    with pytest.raises(CommandError, match=str(webhook.pk)):
+        call_command("webhooks", "status", stdout=out)
+    Webhook.objects.update(rests_until=timezone.now() + datetime.timedelta(minutes=1))
+    call_command("webhooks", "status", stdout=out)
+    assert out.getvalue().endswith(" s  rests\n")
