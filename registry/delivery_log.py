@@ -34,9 +34,9 @@ class WebhookRow:
     @property
     def last_at(self) -> datetime.datetime | None:
         """When that ended or is tried next; None when it is due."""
-        if self.last is None or self.last.finished_at:
-            return self.last and self.last.finished_at
-        return self.last.due_at if self.last.due_at > timezone.now() else None
+        if self.last is None:
+            return None
+        return self.last.finished_at or (self.last.due_at if self.last.due_at > timezone.now() else None)
 
 
 @dataclass(frozen=True)
