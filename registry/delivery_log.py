@@ -31,6 +31,13 @@ class WebhookRow:
     webhook: Webhook
     last: Delivery | None
 
+    @property
+    def last_at(self) -> datetime.datetime | None:
+        """When that ended or is tried next; None when it is due."""
+        if self.last is None:
+            return None
+        return self.last.finished_at or (self.last.due_at if self.last.due_at > timezone.now() else None)
+
 
 @dataclass(frozen=True)
 class DeliveryRow:
