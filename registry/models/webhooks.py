@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any, ClassVar, Self
 from urllib.parse import urlsplit
 
@@ -132,7 +133,17 @@ class Webhook(models.Model):
     def secrets(self, now: datetime.datetime) -> list[str]:
         """The secrets that sign at `now`, the newest first; none for a format that has no signature."""
         living = self.previous_secret and self.previous_until and self.previous_until > now
-        return [sealing.opened(sealed) for sealed in (self.secret, self.previous_secret if living else "") if sealed]
+        return [self._opened(sealed) for sealed in (self.secret, self.previous_secret if living else "") if sealed]
+
+    def _opened(self, sealed: str) -> str:
+        """A secret, opened once for all that is sent in a turn."""
+        if sealed not in self._plain:
+            self._plain[sealed] = sealing.opened(sealed)
+        return self._plain[sealed]
+
+    @cached_property
+    def _plain(self) -> dict[str, str]:
+        return {}
 
 
 class DeliveryState(models.TextChoices):
