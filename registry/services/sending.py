@@ -13,7 +13,7 @@ import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -100,13 +100,19 @@ class _Turn:
 
 
 @dataclass(frozen=True)
-class _Result:
-    turn: _Turn
+class Made:
+    """An attempt that has ended. Without a letter, what was owed could not be put into one."""
+
+    webhook: Webhook
     delivery: Delivery
     letter: Letter | None
-    at: datetime.datetime
+    at: datetime.datetime  # when it began
     sent: Sent
     final: bool = False  # no further attempt could do better
+
+    @property
+    def worked(self) -> bool:
+        return self.sent.status is not None and 200 <= self.sent.status < 300
 
 
 def _not_sent(error: str) -> Sent:
@@ -121,7 +127,7 @@ class _Round:
         self.made = 0
         self._until = until
         self._look_at = 0.0
-        self._ended: SimpleQueue[_Result] = SimpleQueue()
+        self._ended: SimpleQueue[Made] = SimpleQueue()
 
     def run(self) -> bool:
         """Send until nothing is due and nothing open, which returns True, or the time is over, which returns False."""
@@ -177,17 +183,17 @@ class _Round:
             letter = letter_of(turn.webhook, delivery, at)
         except (ValueError, CannotOpen) as error:
             final = isinstance(error, ValueError)
-            self._ended.put(_Result(turn, delivery, None, at, _not_sent(str(error)), final))
+            self._ended.put(Made(turn.webhook, delivery, None, at, _not_sent(str(error)), final))
             return
-        _sender().send(letter).add_done_callback(partial(self._put, turn, delivery, letter, at))
+        _sender().send(letter).add_done_callback(partial(self._put, turn.webhook, delivery, letter, at))
 
     def _put(
-        self, turn: _Turn, delivery: Delivery, letter: Letter, at: datetime.datetime, future: Future[Sent]
+        self, webhook: Webhook, delivery: Delivery, letter: Letter, at: datetime.datetime, future: Future[Sent]
     ) -> None:
         if error := future.exception():
             log.error("delivery.not_sent", delivery=str(delivery.pk), exc_info=error)
         sent = _not_sent("it could not be sent; the operator's log says why") if error else future.result()
-        self._ended.put(_Result(turn, delivery, letter, at, sent))
+        self._ended.put(Made(webhook, delivery, letter, at, sent))
 
     def _record_ended(self, seconds: float) -> None:
         """Wait for the first that ends, and record it and all that have ended by then.
@@ -196,19 +202,17 @@ class _Round:
         look for other webhooks.
         """
         try:
-            self._record(self._ended.get(timeout=max(0.0, seconds)))
+            ended = [self._ended.get(timeout=max(0.0, seconds))]
         except Empty:
             return
-        for _ in range(self._ended.qsize()):
-            self._record(self._ended.get())
-
-    def _record(self, result: _Result) -> None:
-        turn = result.turn
-        goes_on = record(turn.webhook, result.delivery, result.letter, result.at, result.sent, final=result.final)
-        turn.open.discard(result.delivery.pk)
-        turn.over = turn.over or not goes_on
-        self.made += 1
-        self._go_on(turn)
+        ended += [self._ended.get() for _ in range(self._ended.qsize())]
+        for made, goes_on in zip(ended, record(ended), strict=True):
+            turn = self.turns[made.webhook.pk]
+            turn.open.discard(made.delivery.pk)
+            turn.over = turn.over or not goes_on
+            self.made += 1
+        for turn in {made.webhook.pk: self.turns[made.webhook.pk] for made in ended}.values():
+            self._go_on(turn)
 
 
 # --- What is due ------------------------------------------------------------------------------------------------------
@@ -272,7 +276,7 @@ def due(webhook: Webhook, *, besides: Iterable[uuid.UUID] = ()) -> list[Delivery
 
 # --- What came of it --------------------------------------------------------------------------------------------------
 
-# One statement, so one commit, for each attempt. It changes nothing of a delivery that somebody has recorded meanwhile.
+# It changes nothing of a delivery that somebody has recorded meanwhile.
 _RECORD = """
 WITH noted AS (
     INSERT INTO registry_attempt (delivery_id, number, at, headers, status, answer, duration_ms, address, error)
@@ -289,54 +293,62 @@ RETURNING w.revision = %(revision)s
 """
 
 
-def record(
-    webhook: Webhook,
-    delivery: Delivery,
-    letter: Letter | None,
-    at: datetime.datetime,
-    sent: Sent,
-    *,
-    final: bool = False,
-) -> bool:
-    """Record an attempt that began `at`, and what follows from it; returns whether the turn of the webhook goes on.
+def record(ended: Sequence[Made]) -> list[bool]:
+    """Record attempts, and what follows from each; returns for each whether the turn of its webhook goes on.
 
-    It ends when the webhook was changed meanwhile, is in trouble, or asked for a rest.
+    It ends when the webhook was changed meanwhile, is in trouble, or asked for a rest. One trip to the database and one
+    commit for all that ended by then.
     """
     now = timezone.now()
-    worked = sent.status is not None and 200 <= sent.status < 300
+    values = [_values(made, now) for made in ended]
+    connection.ensure_connection()
+    with connection.wrap_database_errors, connection.connection.pipeline():
+        cursors = [connection.connection.execute(_RECORD, each) for each in values]
+        unchanged = [bool(row and row[0]) for row in (cursor.fetchone() for cursor in cursors)]
+    return [_follow_up(made) and same for made, same in zip(ended, unchanged, strict=True)]
+
+
+def _values(made: Made, now: datetime.datetime) -> dict[str, Any]:
+    """What is written down of an attempt and of its delivery."""
+    sent, delivery = made.sent, made.delivery
     number = delivery.attempts + 1
-    final = final or delivery.test or sent.status == GONE
-    pause = None if worked or final else pause_after(number - delivery.tried_before, sent.retry_after)
-    state = DeliveryState.DELIVERED if worked else DeliveryState.PENDING if pause else DeliveryState.FAILED
-    values: dict[str, Any] = {
+    final = made.worked or made.final or delivery.test or sent.status == GONE
+    pause = None if final else pause_after(number - delivery.tried_before, sent.retry_after)
+    state = DeliveryState.DELIVERED if made.worked else DeliveryState.PENDING if pause else DeliveryState.FAILED
+    return {
         "delivery": delivery.pk,
         "number": number,
         "before": delivery.attempts,
-        "at": at,
-        "headers": json.dumps(dict(letter.headers) if letter else {}),
+        "at": made.at,
+        "headers": json.dumps(dict(made.letter.headers) if made.letter else {}),
         "status": sent.status,
-        "answer": sent.answer.decode(errors="replace").replace("\0", "\N{REPLACEMENT CHARACTER}"),
+        "answer": _kept(sent.answer.decode(errors="replace")),
         "duration": round(sent.seconds * 1000),
         "address": sent.address,
-        "error": "" if worked else (sent.error or f"it answered {sent.status}")[:500],
+        "error": "" if made.worked else _kept(sent.error or f"it answered {sent.status}")[:500],
         "state": state,
         "due_at": now + pause if pause else delivery.due_at,
         "finished_at": None if pause else now,
-        "revision": webhook.revision,
+        "revision": made.webhook.revision,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_RECORD, values)
-        row = cursor.fetchone()
-    if delivery.test:
-        wake(delivery.pk)
-        return bool(row and row[0])
-    if not worked and letter:
-        return _failed(webhook, sent, at) and bool(row and row[0])
-    if worked and webhook.failures:
-        healed = Webhook.objects.filter(pk=webhook.pk)
+
+
+def _kept(text: str) -> str:
+    """`text` as PostgreSQL can keep it."""
+    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+
+
+def _follow_up(made: Made) -> bool:
+    """What an attempt means for its webhook; returns whether to go on sending to it."""
+    if made.delivery.test:
+        wake(made.delivery.pk)
+    elif not made.worked and made.letter:
+        return _failed(made.webhook, made.sent, made.at)
+    elif made.worked and made.webhook.failures:
+        healed = Webhook.objects.filter(pk=made.webhook.pk)
         healed.update(failures=0, failing_since=None, rests_until=None)
-        webhook.failures, webhook.failing_since, webhook.rests_until = 0, None, None
-    return bool(row and row[0])
+        made.webhook.failures, made.webhook.failing_since, made.webhook.rests_until = 0, None, None
+    return True
 
 
 def _failed(webhook: Webhook, sent: Sent, at: datetime.datetime) -> bool:

@@ -8,7 +8,7 @@ import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -354,9 +354,9 @@ def test_a_webhook_that_is_disabled_meanwhile_gets_nothing_more(
     happen(requester, times=30)
     recorded = sending.record
 
-    def and_then_disable(*given: object, **more: object) -> bool:
+    def and_then_disable(ended: Sequence[sending.Made]) -> list[bool]:
         sending.disable(hook, sending.Disabled.GONE)
-        return recorded(*given, **more)  # type: ignore[arg-type]
+        return recorded(ended)
 
     monkeypatch.setattr(sending, "record", and_then_disable)
     sending.deliver_due()
@@ -372,7 +372,8 @@ def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_me
     (owed,) = sending.due(leased)
     Webhook.objects.update(revision=2)
     gone = Sent(status=410, answer=b"", retry_after=None, seconds=0, address="", error="")
-    assert not sending.record(leased, owed, delivery.letter_of(leased, owed, timezone.now()), timezone.now(), gone)
+    letter = delivery.letter_of(leased, owed, timezone.now())
+    assert sending.record([sending.Made(leased, owed, letter, timezone.now(), gone)]) == [False]
     hook.refresh_from_db()
     assert (hook.active, hook.failures) == (True, 0)
 

@@ -368,7 +368,7 @@ def test_a_delivery_is_sent_again_under_its_id_and_the_schedule_begins_again(mai
     assert (entry.verb, entry.data["delivery"]) == ("webhook.redelivered", str(failed.pk))
     sent = sending.Sent(status=500, answer=b"", retry_after=None, seconds=0, address="", error="")
     before = timezone.now()
-    sending.record(again(issued), kept, None, before, sent)
+    sending.record([sending.Made(again(issued), kept, None, before, sent)])
     kept.refresh_from_db()
     assert (kept.state, kept.attempts, kept.tries.get().number) == ("pending", 11, 11)
     assert datetime.timedelta(seconds=5) <= kept.due_at - before < datetime.timedelta(seconds=8)
