@@ -194,7 +194,8 @@ class Sender:
                     trip.target = taken_apart("url", letter.url, self._egress)
                     await self._exchange(_request(letter, trip.target), answer)
             except BadUrl as bad:
-                error = bad.message
+                # Without the URL: the path of some is a secret, and what is wrong is kept where others read it.
+                error = f"its URL cannot be posted to: {bad.context['because']}"
             except TimeoutError:
                 error = f"no answer within {self._total_seconds:g} s"
             except Failed as failed:

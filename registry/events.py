@@ -21,6 +21,7 @@ from registry.errors import ModelNotFound
 from registry.models import Model
 
 LOOKED_AT = 5000  # entries that one page looks through, at most, for those that are asked for
+_NOTHING_BEFORE = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 _CLOCKS_DIFFER_BY = datetime.timedelta(minutes=1)  # an entry's time is that of the machine which wrote it
 # What the catalogue shows to everybody who can see the model.
 CATALOGUE = frozenset(verb for verb in Verb if verb.split(".")[0] in ("model", "version", "alias"))
@@ -133,5 +134,6 @@ def _heard_of(actor: Actor) -> Q:
 
 def _before(actor: Actor, since: datetime.datetime) -> int:
     """An id before those of all events of the workspace since then."""
-    entries = AuditEntry.objects.filter(workspace_id=actor.workspace_id, at__lt=since - _CLOCKS_DIFFER_BY)
+    before = max(since, _NOTHING_BEFORE) - _CLOCKS_DIFFER_BY
+    entries = AuditEntry.objects.filter(workspace_id=actor.workspace_id, at__lt=before)
     return entries.order_by("-at", "-id").values_list("pk", flat=True).first() or 0

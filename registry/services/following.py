@@ -19,7 +19,9 @@ from registry.models import Bookmark, Webhook
 from registry.outbox import owe
 
 DELIVERIES = "deliveries"
-_BATCH = 500  # entries that one transaction reads
+# Entries that one transaction reads. A hundred webhooks can be owed each of them, and thousands may follow a model that
+# all of them are about: what one batch writes down has to be done long before the database ends an idle transaction.
+_BATCH = 50
 
 
 def follow(*, seconds: float = 4.0) -> int:

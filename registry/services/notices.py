@@ -36,7 +36,7 @@ def note(*, seconds: float = 4.0) -> int:
 
 
 def _note(entries: Sequence[AuditEntry]) -> None:
-    Notification.objects.bulk_create(_messages(concerned(entries)), ignore_conflicts=True)
+    Notification.objects.bulk_create(_messages(concerned(entries)), ignore_conflicts=True, batch_size=_AT_A_TIME)
 
 
 def _messages(found: list[Concerned]) -> list[Notification]:

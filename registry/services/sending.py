@@ -21,7 +21,7 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
-from django.db import connection, transaction
+from django.db import DataError, OperationalError, connection, transaction
 from django.db.models import F
 from django.utils import timezone
 
@@ -115,6 +115,10 @@ class Made:
         return self.sent.status is not None and 200 <= self.sent.status < 300
 
 
+_FAULT = "it could not be sent; the operator's log says why"
+_NOT_RECORDED = "what came of it could not be recorded; the operator's log says why"
+
+
 def _not_sent(error: str) -> Sent:
     return Sent(status=None, answer=b"", retry_after=None, seconds=0, address="", error=error)
 
@@ -159,7 +163,7 @@ class _Round:
         if free <= 0:
             return
         leased_at = time.monotonic()
-        for webhook in lease(free, also_troubled=troubled < _FOR_TROUBLED):
+        for webhook in lease(free, troubled=_FOR_TROUBLED - troubled):
             self.turns[webhook.pk] = _Turn(webhook, until=leased_at + _TURN)
 
     def _go_on(self, turn: _Turn) -> None:
@@ -185,6 +189,10 @@ class _Round:
             final = isinstance(error, ValueError)
             self._ended.put(Made(turn.webhook, delivery, None, at, _not_sent(str(error)), final))
             return
+        except Exception:  # a fault about one event must not keep those of all others waiting
+            log.exception("delivery.not_written", delivery=str(delivery.pk))
+            self._ended.put(Made(turn.webhook, delivery, None, at, _not_sent(_FAULT)))
+            return
         _sender().send(letter).add_done_callback(partial(self._put, turn.webhook, delivery, letter, at))
 
     def _put(
@@ -192,7 +200,7 @@ class _Round:
     ) -> None:
         if error := future.exception():
             log.error("delivery.not_sent", delivery=str(delivery.pk), exc_info=error)
-        sent = _not_sent("it could not be sent; the operator's log says why") if error else future.result()
+        sent = _not_sent(_FAULT) if error else future.result()
         self._ended.put(Made(webhook, delivery, letter, at, sent))
 
     def _record_ended(self, seconds: float) -> None:
@@ -206,7 +214,7 @@ class _Round:
         except Empty:
             return
         ended += [self._ended.get() for _ in range(self._ended.qsize())]
-        for made, goes_on in zip(ended, record(ended), strict=True):
+        for made, goes_on in zip(ended, _recorded(ended), strict=True):
             turn = self.turns[made.webhook.pk]
             turn.open.discard(made.delivery.pk)
             turn.over = turn.over or not goes_on
@@ -226,30 +234,36 @@ WITH RECURSIVE owing(id) AS (
     SELECT (SELECT d.webhook_id FROM registry_delivery d
              WHERE d.state = 'pending' AND d.webhook_id > owing.id ORDER BY d.webhook_id LIMIT 1)
       FROM owing WHERE owing.id IS NOT NULL
-), chosen AS (
-    SELECT w.id FROM owing JOIN registry_webhook w ON w.id = owing.id
+), due AS (
+    SELECT w.id, w.failures FROM owing JOIN registry_webhook w ON w.id = owing.id
      WHERE w.retired_at IS NULL
        AND (w.leased_until IS NULL OR w.leased_until <= statement_timestamp())
-       AND (w.failures = 0 OR %s)
        AND EXISTS (
            SELECT FROM registry_delivery d
-            WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= %s
-              AND (d.test OR (w.active AND (w.rests_until IS NULL OR w.rests_until <= %s))))
-     ORDER BY w.failures > 0, random()
-     LIMIT %s
+            WHERE d.webhook_id = w.id AND d.state = 'pending' AND d.due_at <= %(now)s
+              AND (d.test OR (w.active AND (w.rests_until IS NULL OR w.rests_until <= %(now)s))))
+), ranked AS (
+    SELECT id, failures, row_number() OVER (PARTITION BY failures > 0 ORDER BY random()) AS place FROM due
+), chosen AS (
+    SELECT w.id FROM ranked JOIN registry_webhook w ON w.id = ranked.id
+     WHERE (w.leased_until IS NULL OR w.leased_until <= statement_timestamp())
+       AND (ranked.failures = 0 OR ranked.place <= %(troubled)s)
+     ORDER BY ranked.failures > 0, ranked.place
+     LIMIT %(most)s
        FOR NO KEY UPDATE OF w SKIP LOCKED
 )
-UPDATE registry_webhook w SET leased_until = statement_timestamp() + make_interval(secs => %s)
+UPDATE registry_webhook w SET leased_until = statement_timestamp() + make_interval(secs => %(lease)s)
   FROM chosen WHERE w.id = chosen.id
 RETURNING w.id, w.leased_until
 """
 
 
-def lease(most: int, *, also_troubled: bool) -> list[Webhook]:
-    """At most so many webhooks that something is due for, each ours alone for LEASE seconds from now. Two queries."""
+def lease(most: int, *, troubled: int) -> list[Webhook]:
+    """At most so many webhooks that something is due for, and of those in trouble so many; each ours alone for LEASE
+    seconds from now. Two queries."""
     with connection.cursor() as cursor:
-        now = timezone.now()
-        cursor.execute(_LEASE, [also_troubled, now, now, most, LEASE])
+        wanted = {"now": timezone.now(), "most": most, "troubled": troubled, "lease": LEASE}
+        cursor.execute(_LEASE, wanted)
         leased = dict(cursor.fetchall())
     webhooks = list(Webhook.objects.filter(pk__in=leased)) if leased else []
     for webhook in webhooks:
@@ -306,6 +320,33 @@ def record(ended: Sequence[Made]) -> list[bool]:
         cursors = [connection.connection.execute(_RECORD, each) for each in values]
         unchanged = [bool(row and row[0]) for row in (cursor.fetchone() for cursor in cursors)]
     return [_follow_up(made) and same for made, same in zip(ended, unchanged, strict=True)]
+
+
+def _recorded(ended: Sequence[Made]) -> list[bool]:
+    """`record`; when that fails, each by itself, so that what is wrong with one is not the end of all."""
+    try:
+        return record(ended)
+    except (DataError, OperationalError) as error:
+        if not connection.is_usable():
+            raise
+        log.warning("delivery.recorded_apart", error=str(error))
+    return [_recorded_alone(made) for made in ended]
+
+
+def _recorded_alone(made: Made) -> bool:
+    try:
+        return record([made])[0]
+    except DataError:  # it would be the same each time
+        log.exception("delivery.not_recorded", delivery=str(made.delivery.pk))
+        Delivery.objects.filter(pk=made.delivery.pk).update(
+            state=DeliveryState.FAILED, finished_at=timezone.now(), error=_NOT_RECORDED
+        )
+        return True
+    except OperationalError:  # somebody holds the row: it is sent again
+        if not connection.is_usable():
+            raise
+        log.exception("delivery.not_recorded", delivery=str(made.delivery.pk))
+        return False
 
 
 def _values(made: Made, now: datetime.datetime) -> dict[str, Any]:

@@ -302,7 +302,7 @@ def test_a_webhook_that_another_sender_has_is_left_to_it_until_its_lease_ends(
     httpserver.expect_request("/").respond_with_data("")
     hook = webhook(httpserver.url_for("/"))
     happen(requester)
-    (leased,) = sending.lease(10, also_troubled=True)
+    (leased,) = sending.lease(10, troubled=10)
     assert leased == hook
     assert sending.deliver_due() == 0
     Webhook.objects.update(leased_until=timezone.now() - datetime.timedelta(seconds=1))  # it was killed
@@ -368,7 +368,7 @@ def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_me
 ) -> None:
     hook = webhook("https://example.org/")
     happen(requester)
-    (leased,) = sending.lease(1, also_troubled=True)
+    (leased,) = sending.lease(1, troubled=10)
     (owed,) = sending.due(leased)
     Webhook.objects.update(revision=2)
     gone = Sent(status=410, answer=b"", retry_after=None, seconds=0, address="", error="")
