@@ -32,7 +32,9 @@ __all__ = ["BadUrl", "Egress", "Letter", "Sender", "Sent", "checked_url", "refus
 KEPT_ALIVE_SECONDS = 4.0
 # Each send looks at every idle connection once, so they cannot be many.
 KEPT_ALIVE = 64
-RESOLVERS = 64
+# A lookup cannot be called off: one whose name server hangs has its thread for long after its letter was given up, and
+# other names need theirs meanwhile. They are started as they are needed.
+RESOLVERS = 256
 LONGEST_RETRY_AFTER = 24 * 60 * 60.0
 OURS = frozenset({"host", "content-length", "transfer-encoding", "connection", "accept-encoding", "expect"})
 

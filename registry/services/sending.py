@@ -262,7 +262,7 @@ def lease(most: int, *, troubled: int) -> list[Webhook]:
     """At most so many webhooks that something is due for, and of those in trouble so many; each ours alone for LEASE
     seconds from now. Two queries."""
     with connection.cursor() as cursor:
-        wanted = {"now": timezone.now(), "most": most, "troubled": troubled, "lease": LEASE}
+        wanted: dict[str, Any] = {"now": timezone.now(), "most": most, "troubled": troubled, "lease": LEASE}
         cursor.execute(_LEASE, wanted)
         leased = dict(cursor.fetchall())
     webhooks = list(Webhook.objects.filter(pk__in=leased)) if leased else []
@@ -440,10 +440,13 @@ _AT_A_TIME = 5000
 def prune(before: datetime.datetime) -> int:
     """Delete the deliveries that ended before that time, with their attempts; returns how many. A batch at a time.
 
-    What was written down for a webhook that was deleted in the same moment is ended first.
+    What was written down for a webhook that was deleted or disabled in the same moment is ended first.
     """
-    left = Delivery.objects.filter(state=DeliveryState.PENDING, webhook__retired_at__isnull=False)
-    left.update(state=DeliveryState.FAILED, finished_at=timezone.now(), error="the webhook was deleted")
+    pending, now = Delivery.objects.filter(state=DeliveryState.PENDING), timezone.now()
+    deleted = pending.filter(webhook__retired_at__isnull=False)
+    deleted.update(state=DeliveryState.FAILED, finished_at=now, error="the webhook was deleted")
+    disabled = pending.filter(webhook__active=False, test=False)
+    disabled.update(state=DeliveryState.FAILED, finished_at=now, error="the webhook was disabled")
     ended = Delivery.objects.exclude(state=DeliveryState.PENDING).filter(finished_at__lt=before).order_by("finished_at")
     pruned = 0
     while batch := list(ended.values_list("pk", flat=True)[:_AT_A_TIME]):

@@ -142,6 +142,7 @@ def update(
     plain = ""
     if moved := webhook.origin != origin and form not in _UNSIGNED:
         plain = _put_secret(webhook, _new_secret(form, None))
+    because = webhook.disabled_because
     if switched:
         webhook.active = not webhook.active
         webhook.disabled_because = "" if webhook.active else Disabled.BY_HAND
@@ -150,8 +151,8 @@ def update(
         webhook.failing_since, webhook.failures, webhook.rests_until = None, 0, None
         transaction.on_commit(call_sender, robust=True)
     _save(webhook)
-    if switched and not webhook.active:
-        end_pending(webhook, f"the webhook was disabled: {Disabled(webhook.disabled_because).label}")
+    if switched:  # switched on, what somebody wrote down in the very moment in which it was disabled
+        end_pending(webhook, f"the webhook was disabled: {Disabled(webhook.disabled_because or because).label}")
     if changed:
         _tell(actor, webhook, Verb.WEBHOOK_UPDATED, changed=changed)
     if moved:

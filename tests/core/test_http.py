@@ -403,7 +403,7 @@ def test_without_allowed_networks_nothing_of_this_machine_is_reached(
     with Sender(Egress(ports=frozenset({there.port}))) as sender:
         sent = post(sender, f"https://hook.example:{there.port}/")
         assert sent.error.startswith("hook.example resolves to ")
-        assert post(sender, f"https://127.0.0.1:{there.port}/").error.startswith("url ")
+        assert post(sender, f"https://127.0.0.1:{there.port}/").error.startswith("its URL ")
         assert "use https" in post(sender, there.url()).error
     assert there.connections == 0
 
