@@ -179,3 +179,35 @@ def test_nobody_learns_from_his_chat_what_listens_in_the_networks_of_the_operato
     notices_sending._sender().close()
     notices_sending._sender.cache_clear()
     assert "refused" not in Notification.objects.get().error
+
+
+@pytest.mark.django_db(transaction=True)
+def test_who_disables_one_webhook_for_long_ends_the_round_of_nobody_else(
+    requester: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held, good = hook(requester, url="https://held.example/"), hook(requester, url="https://good.example/")
+    make.model(requester)
+    monkeypatch.setattr(sending, "_sender", Answering)
+    locked, done = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        try:
+            with transaction.atomic():
+                list(held.deliveries.select_for_update())
+                locked.set()
+                done.wait(20)
+        finally:
+            connection.close()
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hold)
+        locked.wait(5)
+        with connection.cursor() as cursor:
+            cursor.execute("SET lock_timeout = '200ms'")
+        try:
+            sending.deliver_due(seconds=1)
+        finally:
+            done.set()
+            with connection.cursor() as cursor:
+                cursor.execute("SET lock_timeout = '3s'")
+    assert set(good.deliveries.values_list("state", flat=True)) == {"delivered"}

@@ -27,7 +27,7 @@ from accounts.roles import Role
 from accounts.verbs import Verb
 from core import sealing
 from core.addresses import Egress
-from core.http import Sender
+from core.http import Sender, Sent
 from registry import delivery
 from registry.models import Attempt, Delivery, Model, Webhook
 from registry.services import catalog, promotions, sending
