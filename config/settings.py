@@ -28,6 +28,8 @@ VOUCH_WAIT_PLACES_PER_TOKEN = env.int("VOUCH_WAIT_PLACES_PER_TOKEN", 2)
 # Private networks in which receivers of webhooks may lie, and the ports elsewhere.
 VOUCH_WEBHOOK_NETWORKS: list[str] = env.list("VOUCH_WEBHOOK_NETWORKS", [])
 VOUCH_WEBHOOK_PORTS = env.list("VOUCH_WEBHOOK_PORTS", [443, 8443], subcast=int)
+# Private networks in which the chats may lie that people name for their notifications.
+VOUCH_CHAT_NETWORKS: list[str] = env.list("VOUCH_CHAT_NETWORKS", [])
 VOUCH_KEEP_DELIVERIES_DAYS = env.int("VOUCH_KEEP_DELIVERIES_DAYS", 30)
 # Mail: `smtp://user:password@host:587/?tls=True`; empty: none is sent.
 VOUCH_EMAIL_URL = env.str("VOUCH_EMAIL_URL", "")

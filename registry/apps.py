@@ -10,7 +10,8 @@ class RegistryConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse to start with a key that could not open what was sealed, or networks that are none."""
-        from registry.delivery import egress  # it imports the models
+        from registry.delivery import chat_egress, egress  # it imports the models
 
         sealing.box()
         egress()
+        chat_egress()

@@ -127,11 +127,11 @@ def _named(entries: Sequence[AuditEntry]) -> Iterator[tuple[AuditEntry, int, Rea
             for reviewer in reviewers[promotion]:
                 yield entry, reviewer, Reason.REVIEWER
         if entry.verb == Verb.PROMOTION_REVIEW_REQUESTED:
-            for name in entry.data.get("asked", ()):
+            for name in entry.data.get("asked") or ():
                 if name in ids:
                     yield entry, ids[name], Reason.REVIEWER
         if entry.verb in _MENTIONING:
-            for name in entry.data.get("mentions", ()):
+            for name in entry.data.get("mentions") or ():
                 if name in ids and (entry.data.get("comment"), ids[name]) not in told_before:
                     yield entry, ids[name], Reason.MENTIONED
         if entry.verb == Verb.WEBHOOK_DISABLED and entry.data.get("webhook") in owners:

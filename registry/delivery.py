@@ -68,12 +68,19 @@ def egress() -> Egress:
     return _egress(tuple(settings.VOUCH_WEBHOOK_NETWORKS), tuple(settings.VOUCH_WEBHOOK_PORTS))
 
 
-@lru_cache(maxsize=1)
+def chat_egress() -> Egress:
+    """Where chats of people may lie: anybody names his own, so the networks of receivers are none of them."""
+    return _egress(tuple(settings.VOUCH_CHAT_NETWORKS), tuple(settings.VOUCH_WEBHOOK_PORTS))
+
+
+@lru_cache(maxsize=2)
 def _egress(networks: tuple[str, ...], ports: tuple[int, ...]) -> Egress:
     try:
         return Egress.of(networks, ports)
     except ValueError as error:
-        raise ImproperlyConfigured(f"VOUCH_WEBHOOK_NETWORKS or VOUCH_WEBHOOK_PORTS will not do: {error}.") from None
+        raise ImproperlyConfigured(
+            f"VOUCH_WEBHOOK_NETWORKS, _PORTS or VOUCH_CHAT_NETWORKS will not do: {error}."
+        ) from None
 
 
 def tellable(webhook: Webhook, entry: AuditEntry) -> bool:

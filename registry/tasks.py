@@ -6,7 +6,7 @@ from celery import shared_task
 from django.conf import settings
 from django.utils import timezone
 
-from registry.services import clock, following, notices, notices_sending, policies, sending
+from registry.services import clock, following, notices, notices_sending, policies, redelivery, sending
 
 
 @shared_task
@@ -43,7 +43,7 @@ def deliver_due() -> None:
 @shared_task
 def prune_deliveries() -> None:
     """Forget deliveries that ended long ago."""
-    sending.prune(timezone.now() - datetime.timedelta(days=settings.VOUCH_KEEP_DELIVERIES_DAYS))
+    redelivery.prune(timezone.now() - datetime.timedelta(days=settings.VOUCH_KEEP_DELIVERIES_DAYS))
 
 
 @shared_task

@@ -91,6 +91,11 @@ class Migration(migrations.Migration):
         ),
         migrations.AddField(
             model_name="webhook",
+            name="failed_at",
+            field=models.DateTimeField(blank=True, null=True),
+        ),
+        migrations.AddField(
+            model_name="webhook",
             name="failures",
             field=models.PositiveIntegerField(default=0),
         ),

@@ -75,6 +75,7 @@ class Webhook(models.Model):
     # Since when, and how many times in a row, no attempt has succeeded.
     failing_since = models.DateTimeField(null=True, blank=True)
     failures = models.PositiveIntegerField(default=0)
+    failed_at = models.DateTimeField(null=True, blank=True)  # the last of these
     # Until when one sender has it to itself, and until when a receiver in trouble is left alone.
     leased_until = models.DateTimeField(null=True, blank=True)
     rests_until = models.DateTimeField(null=True, blank=True)

@@ -21,7 +21,7 @@ from core import sealing
 from core.http import Letter, Sender, Sent
 from core.sealing import CannotOpen
 from registry import messages
-from registry.delivery import egress
+from registry.delivery import chat_egress
 from registry.models import Channel, NotificationState
 from registry.services.notices_due import PAUSES, Parcel, claim
 
@@ -135,7 +135,7 @@ def _words(error: OSError) -> str:
 
 @lru_cache(maxsize=1)
 def _sender() -> Sender:
-    return Sender(egress())
+    return Sender(chat_egress())
 
 
 def _post(parcel: Parcel) -> Future[Sent] | Outcome:
@@ -155,7 +155,9 @@ def _answered(future: Future[Sent] | Outcome) -> Outcome:
     if sent.status is not None and 200 <= sent.status < 300:
         return Outcome()
     later = sent.status is None or sent.status >= 500 or sent.status in (408, 429)
-    return Outcome(sent.error or f"it answered {sent.status}", final=not later, retry_after=sent.retry_after)
+    # No more than that: what a connection fails by would tell anybody what there is in networks that he cannot reach.
+    error = f"it answered {sent.status}" if sent.status else "the chat could not be reached"
+    return Outcome(error, final=not later, retry_after=sent.retry_after)
 
 
 # --- What came of it --------------------------------------------------------------------------------------------------

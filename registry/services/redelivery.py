@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import uuid
+from typing import Any
 
 from django.db import transaction
 from django.db.models import F, QuerySet
@@ -21,7 +22,7 @@ from registry.outbox import emit_all
 from registry.services.locks import locked_webhook
 
 TESTS_AT_ONCE = 3
-MOST = 50_000  # that one call has sent again
+MOST = 10_000  # that one call has sent again
 _BATCH = 5_000  # of them in one statement, so that none runs into its time limit
 
 
@@ -67,7 +68,7 @@ def redeliver(actor: Actor, delivery_id: uuid.UUID) -> Delivery:
 def redeliver_failed(actor: Actor, webhook_id: uuid.UUID, since: datetime.datetime) -> int:
     """Send all again that has been owed since then (aware) and has failed; returns how many those are.
 
-    The oldest 50,000 at most: call it again until there are none. Raises WebhookNotFound, WebhookDisabled.
+    The oldest 10,000 at most: call it again until there are none. Raises WebhookNotFound, WebhookDisabled.
     """
     webhook = locked_webhook(actor, webhook_id)
     _refuse_disabled(webhook)
@@ -81,12 +82,14 @@ def redeliver_failed(actor: Actor, webhook_id: uuid.UUID, since: datetime.dateti
 def end_pending(webhook: Webhook, error: str) -> int:
     """Nothing that is still owed to a webhook is tried any more, until somebody has it redelivered; how many.
 
-    Tests go on, unless it is retired.
+    Tests go on, unless it is retired. Of very many, `prune` ends the others: nothing is sent to it in any case, and the
+    locks that are held here keep others waiting.
     """
     pending = Delivery.objects.filter(webhook=webhook, state=DeliveryState.PENDING)
     if webhook.retired_at is None:
         pending = pending.filter(test=False)
-    return _in_batches(pending, state=DeliveryState.FAILED, finished_at=timezone.now(), error=error[:500])
+    ended: dict[str, Any] = {"state": DeliveryState.FAILED, "finished_at": timezone.now(), "error": error[:500]}
+    return _in_batches(pending, at_most=MOST, **ended)
 
 
 def _refuse_disabled(webhook: Webhook) -> None:
@@ -123,3 +126,24 @@ def _in_batches(rows: QuerySet[Delivery], *, at_most: int | None = None, **chang
         if count < _BATCH:
             break
     return done
+
+
+# --- What is forgotten ------------------------------------------------------------------------------------------------
+
+
+def prune(before: datetime.datetime) -> int:
+    """Delete the deliveries that ended before that time, with their attempts; returns how many. A batch at a time.
+
+    What a webhook was still owed as it was deleted or disabled is ended first, and secrets that sign no more go.
+    """
+    pending, now = Delivery.objects.filter(state=DeliveryState.PENDING), timezone.now()
+    ended: dict[str, Any] = {"state": DeliveryState.FAILED, "finished_at": now}
+    _in_batches(pending.filter(webhook__retired_at__isnull=False), error="the webhook was deleted", **ended)
+    _in_batches(pending.filter(webhook__active=False, test=False), error="the webhook was disabled", **ended)
+    Webhook.objects.filter(previous_until__lt=now).update(previous_secret="", previous_until=None)
+    old = Delivery.objects.exclude(state=DeliveryState.PENDING).filter(finished_at__lt=before).order_by("finished_at")
+    pruned = 0
+    while batch := list(old.values_list("pk", flat=True)[:_BATCH]):
+        Delivery.objects.filter(pk__in=batch).delete()
+        pruned += len(batch)
+    return pruned

@@ -8,12 +8,11 @@ then is sent again, with the same `webhook-id`, and nothing else is.
 from __future__ import annotations
 
 import datetime
-import json
 import threading
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -21,21 +20,15 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
-from django.db import DataError, OperationalError, connection, transaction
-from django.db.models import F
+from django.db import connection
 from django.utils import timezone
 
-from accounts.audit import Event
-from accounts.queries import system_actor
-from accounts.verbs import Verb
 from core.http import Letter, Sender, Sent
 from core.sealing import CannotOpen
-from registry.delivery import call_sender, egress, letter_of, pause_after, rest_after
-from registry.models import Delivery, Model, Webhook
-from registry.models.webhooks import DeliveryState, Disabled
-from registry.outbox import emit_all
-from registry.services.redelivery import end_pending
-from registry.wakeups import wake
+from registry.delivery import call_sender, egress, letter_of
+from registry.models import Delivery, Webhook
+from registry.models.webhooks import DeliveryState
+from registry.services.recording import Made, recorded
 
 log = structlog.get_logger()
 
@@ -46,8 +39,6 @@ LEASE = 30.0  # seconds; longer than a turn and the longest send together
 _TURN = 12.0  # seconds after which a webhook is given back, so that others have their turn
 _LOOK_AGAIN_AFTER = 0.1  # seconds between two looks for webhooks while some are being sent to
 _BATCH = 100
-FAILING_FOR = datetime.timedelta(days=5)
-GONE = 410
 
 
 def deliver_due(*, seconds: float = 20.0) -> int:
@@ -99,24 +90,7 @@ class _Turn:
         return 1 if self.webhook.failures else AT_ONCE
 
 
-@dataclass(frozen=True)
-class Made:
-    """An attempt that has ended. Without a letter, what was owed could not be put into one."""
-
-    webhook: Webhook
-    delivery: Delivery
-    letter: Letter | None
-    at: datetime.datetime  # when it began
-    sent: Sent
-    final: bool = False  # no further attempt could do better
-
-    @property
-    def worked(self) -> bool:
-        return self.sent.status is not None and 200 <= self.sent.status < 300
-
-
 _FAULT = "it could not be sent; the operator's log says why"
-_NOT_RECORDED = "what came of it could not be recorded; the operator's log says why"
 
 
 def _not_sent(error: str) -> Sent:
@@ -214,7 +188,7 @@ class _Round:
         except Empty:
             return
         ended += [self._ended.get() for _ in range(self._ended.qsize())]
-        for made, goes_on in zip(ended, _recorded(ended), strict=True):
+        for made, goes_on in zip(ended, recorded(ended), strict=True):
             turn = self.turns[made.webhook.pk]
             turn.open.discard(made.delivery.pk)
             turn.over = turn.over or not goes_on
@@ -286,170 +260,3 @@ def due(webhook: Webhook, *, besides: Iterable[uuid.UUID] = ()) -> list[Delivery
         rows.exclude(pk__in=list(besides)).select_related("entry__workspace", "entry__chain").order_by("due_at", "id")
     )
     return list(rows[:_BATCH])
-
-
-# --- What came of it --------------------------------------------------------------------------------------------------
-
-# It changes nothing of a delivery that somebody has recorded meanwhile.
-_RECORD = """
-WITH noted AS (
-    INSERT INTO registry_attempt (delivery_id, number, at, headers, status, answer, duration_ms, address, error)
-    SELECT id, %(number)s, %(at)s, %(headers)s::jsonb, %(status)s, %(answer)s, %(duration)s, %(address)s, %(error)s
-      FROM registry_delivery WHERE id = %(delivery)s
-    ON CONFLICT DO NOTHING
-)
-UPDATE registry_delivery d
-   SET state = %(state)s, attempts = %(number)s, due_at = %(due_at)s, finished_at = %(finished_at)s,
-       status = %(status)s, error = %(error)s
-  FROM registry_webhook w
- WHERE d.id = %(delivery)s AND d.state = 'pending' AND d.attempts = %(before)s AND w.id = d.webhook_id
-RETURNING w.revision = %(revision)s
-"""
-
-
-def record(ended: Sequence[Made]) -> list[bool]:
-    """Record attempts, and what follows from each; returns for each whether the turn of its webhook goes on.
-
-    It ends when the webhook was changed meanwhile, is in trouble, or asked for a rest. One trip to the database and one
-    commit for all that ended by then.
-    """
-    now = timezone.now()
-    values = [_values(made, now) for made in ended]
-    connection.ensure_connection()
-    with connection.wrap_database_errors, connection.connection.pipeline():
-        cursors = [connection.connection.execute(_RECORD, each) for each in values]
-        unchanged = [bool(row and row[0]) for row in (cursor.fetchone() for cursor in cursors)]
-    return [_follow_up(made) and same for made, same in zip(ended, unchanged, strict=True)]
-
-
-def _recorded(ended: Sequence[Made]) -> list[bool]:
-    """`record`; when that fails, each by itself, so that what is wrong with one is not the end of all."""
-    try:
-        return record(ended)
-    except (DataError, OperationalError) as error:
-        if not connection.is_usable():
-            raise
-        log.warning("delivery.recorded_apart", error=str(error))
-    return [_recorded_alone(made) for made in ended]
-
-
-def _recorded_alone(made: Made) -> bool:
-    try:
-        return record([made])[0]
-    except DataError:  # it would be the same each time
-        log.exception("delivery.not_recorded", delivery=str(made.delivery.pk))
-        Delivery.objects.filter(pk=made.delivery.pk).update(
-            state=DeliveryState.FAILED, finished_at=timezone.now(), error=_NOT_RECORDED
-        )
-        return True
-    except OperationalError:  # somebody holds the row: it is sent again
-        if not connection.is_usable():
-            raise
-        log.exception("delivery.not_recorded", delivery=str(made.delivery.pk))
-        return False
-
-
-def _values(made: Made, now: datetime.datetime) -> dict[str, Any]:
-    """What is written down of an attempt and of its delivery."""
-    sent, delivery = made.sent, made.delivery
-    number = delivery.attempts + 1
-    final = made.worked or made.final or delivery.test or sent.status == GONE
-    pause = None if final else pause_after(number - delivery.tried_before, sent.retry_after)
-    state = DeliveryState.DELIVERED if made.worked else DeliveryState.PENDING if pause else DeliveryState.FAILED
-    return {
-        "delivery": delivery.pk,
-        "number": number,
-        "before": delivery.attempts,
-        "at": made.at,
-        "headers": json.dumps(dict(made.letter.headers) if made.letter else {}),
-        "status": sent.status,
-        "answer": _kept(sent.answer.decode(errors="replace")),
-        "duration": round(sent.seconds * 1000),
-        "address": sent.address,
-        "error": "" if made.worked else _kept(sent.error or f"it answered {sent.status}")[:500],
-        "state": state,
-        "due_at": now + pause if pause else delivery.due_at,
-        "finished_at": None if pause else now,
-        "revision": made.webhook.revision,
-    }
-
-
-def _kept(text: str) -> str:
-    """`text` as PostgreSQL can keep it."""
-    return text.replace("\0", "\N{REPLACEMENT CHARACTER}")
-
-
-def _follow_up(made: Made) -> bool:
-    """What an attempt means for its webhook; returns whether to go on sending to it."""
-    if made.delivery.test:
-        wake(made.delivery.pk)
-    elif not made.worked and made.letter:
-        return _failed(made.webhook, made.sent, made.at)
-    elif made.worked and made.webhook.failures:
-        healed = Webhook.objects.filter(pk=made.webhook.pk)
-        healed.update(failures=0, failing_since=None, rests_until=None)
-        made.webhook.failures, made.webhook.failing_since, made.webhook.rests_until = 0, None, None
-    return True
-
-
-def _failed(webhook: Webhook, sent: Sent, at: datetime.datetime) -> bool:
-    """Note that a webhook did not take what it was sent, and leave it alone for a while, or for good if need be.
-
-    Returns whether to go on sending to it.
-    """
-    now = timezone.now()
-    webhook.failures += 1
-    webhook.failing_since = webhook.failing_since or at
-    rest = rest_after(webhook.failures, sent.status, sent.retry_after)
-    if rest:  # what another send that was open beside this one was asked for stays
-        webhook.rests_until = max(now + rest, webhook.rests_until or now)
-    as_it_was = Webhook.objects.filter(pk=webhook.pk, revision=webhook.revision)
-    if not as_it_was.update(
-        failures=webhook.failures, failing_since=webhook.failing_since, rests_until=webhook.rests_until
-    ):
-        return False  # somebody mended it meanwhile: it begins anew
-    if sent.status == GONE:
-        return disable(webhook, Disabled.GONE)
-    if now - webhook.failing_since >= FAILING_FOR:
-        return disable(webhook, Disabled.FAILING)
-    return not webhook.rests_until or webhook.rests_until <= now
-
-
-@transaction.atomic
-def disable(webhook: Webhook, because: Disabled) -> bool:
-    """Send nothing any more, and tell of it: in the log, and so its owner and whoever listens. Returns False."""
-    if webhook.model_id:  # whoever writes to a model's chain has locked the model
-        webhook.model = Model.objects.select_for_update(of=("self",), no_key=True).get(pk=webhook.model_id)
-    still = Webhook.objects.living().filter(pk=webhook.pk, active=True)
-    now = timezone.now()
-    if still.update(active=False, disabled_because=because, disabled_at=now, revision=F("revision") + 1):
-        end_pending(webhook, f"the webhook was disabled: {because.label}")
-        told = {"webhook": str(webhook.pk), "reason": because.label}
-        emit_all(
-            system_actor(webhook.workspace),
-            webhook.model,
-            [Event(Verb.WEBHOOK_DISABLED, f"webhook {webhook}", told)],
-        )
-    return False
-
-
-# --- What is forgotten ------------------------------------------------------------------------------------------------
-_AT_A_TIME = 5000
-
-
-def prune(before: datetime.datetime) -> int:
-    """Delete the deliveries that ended before that time, with their attempts; returns how many. A batch at a time.
-
-    What was written down for a webhook that was deleted or disabled in the same moment is ended first.
-    """
-    pending, now = Delivery.objects.filter(state=DeliveryState.PENDING), timezone.now()
-    deleted = pending.filter(webhook__retired_at__isnull=False)
-    deleted.update(state=DeliveryState.FAILED, finished_at=now, error="the webhook was deleted")
-    disabled = pending.filter(webhook__active=False, test=False)
-    disabled.update(state=DeliveryState.FAILED, finished_at=now, error="the webhook was disabled")
-    ended = Delivery.objects.exclude(state=DeliveryState.PENDING).filter(finished_at__lt=before).order_by("finished_at")
-    pruned = 0
-    while batch := list(ended.values_list("pk", flat=True)[:_AT_A_TIME]):
-        Delivery.objects.filter(pk__in=batch).delete()
-        pruned += len(batch)
-    return pruned

@@ -15,7 +15,7 @@ from accounts.permissions import BeyondToken, ScopeMissing, require
 from accounts.roles import NEEDS, Action
 from core import sealing
 from core.http import checked_url
-from registry.delivery import egress
+from registry.delivery import chat_egress
 from registry.errors import UnknownMailWhen
 from registry.models import Following, MailWhen, Model, Notification, NotificationSettings
 from registry.queries import find_model
@@ -43,7 +43,7 @@ def change(
         raise BeyondToken(glob=actor.model_glob, action=Action.EDIT_NOTIFICATIONS)
     if mail is not None and mail not in MailWhen.values:
         raise UnknownMailWhen(value=mail, known=", ".join(MailWhen.values))
-    url = checked_url("slack_url", slack_url, egress()) if slack_url else slack_url
+    url = checked_url("slack_url", slack_url, chat_egress()) if slack_url else slack_url
     User.objects.select_for_update(no_key=True).get(pk=actor.user_id)
     changed = settings_of(actor)
     changed.mail = changed.mail if mail is None else mail

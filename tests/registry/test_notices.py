@@ -17,7 +17,7 @@ from accounts.services import people
 from registry.models import Bookmark, Notification, Webhook
 from registry.models.webhooks import Disabled
 from registry.policy import Scope
-from registry.services import catalog, discussion, notices, policies, promotions, sending, subscriptions
+from registry.services import catalog, discussion, notices, policies, promotions, recording, subscriptions
 from tests import make
 from tests.registry.notified import MAIL_SERVER, reachable, told
 
@@ -186,7 +186,7 @@ def test_the_owner_is_told_that_his_webhook_was_disabled_while_he_may_manage_it(
         webhook = Webhook.objects.create(
             workspace_id=owner.workspace_id, model=about, url="https://x.example", owner_id=owner.user_id
         )
-        sending.disable(webhook, Disabled.FAILING)
+        recording.disable(webhook, Disabled.FAILING)
     assert told() == [("maintainer", "webhook.disabled", "owner")] * 2
 
 

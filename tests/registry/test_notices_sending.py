@@ -267,7 +267,7 @@ def test_two_who_send_at_once_send_nothing_twice_and_no_more_than_the_cap(
 @pytest.fixture
 def chat(httpserver: HTTPServer, viewer: Actor, settings: Any) -> Iterator[HTTPServer]:
     """viewer's own incoming webhook, and no mail."""
-    settings.VOUCH_WEBHOOK_NETWORKS = ["127.0.0.0/8", "::1/128"]
+    settings.VOUCH_CHAT_NETWORKS = ["127.0.0.0/8", "::1/128"]
     notices_sending._sender.cache_clear()
     subscriptions.change(viewer, mail="never", slack_url=httpserver.url_for("/services/T0/B0"))
     yield httpserver

@@ -30,7 +30,8 @@ from core.addresses import Egress
 from core.http import Sender, Sent
 from registry import delivery
 from registry.models import Attempt, Delivery, Model, Webhook
-from registry.services import catalog, promotions, sending
+from registry.models.webhooks import Disabled
+from registry.services import catalog, promotions, recording, redelivery, sending
 from tests import make
 
 SECRET = "whsec_c2VjcmV0IHRoYXQgaXMgbG9uZyBlbm91Z2ggZm9yIHVz"
@@ -243,7 +244,7 @@ def test_five_days_without_success_disable(churn: Model, requester: Actor, https
     httpserver.expect_request("/").respond_with_data("", status=503)
     hook = webhook(httpserver.url_for("/"))
     began = timezone.now()
-    for days, active in [(0, True), (4.9, True), (5.1, False)]:
+    for days, active in [(0, True), (1, True), (2, True), (3, True), (4, True), (4.9, True), (5.1, False)]:
         with time_machine.travel(began + datetime.timedelta(days=days)):
             happen(requester)
             sending.deliver_due()
@@ -352,13 +353,13 @@ def test_a_webhook_that_is_disabled_meanwhile_gets_nothing_more(
     httpserver.expect_request("/").respond_with_data("")
     hook = webhook(httpserver.url_for("/"))
     happen(requester, times=30)
-    recorded = sending.record
+    recorded = sending.recorded
 
     def and_then_disable(ended: Sequence[sending.Made]) -> list[bool]:
-        sending.disable(hook, sending.Disabled.GONE)
+        recording.disable(hook, Disabled.GONE)
         return recorded(ended)
 
-    monkeypatch.setattr(sending, "record", and_then_disable)
+    monkeypatch.setattr(sending, "recorded", and_then_disable)
     sending.deliver_due()
     assert len(httpserver.log) <= 2
 
@@ -373,7 +374,7 @@ def test_a_failure_of_before_does_not_count_against_a_webhook_that_was_mended_me
     Webhook.objects.update(revision=2)
     gone = Sent(status=410, answer=b"", retry_after=None, seconds=0, address="", error="")
     letter = delivery.letter_of(leased, owed, timezone.now())
-    assert sending.record([sending.Made(leased, owed, letter, timezone.now(), gone)]) == [False]
+    assert recording.record([sending.Made(leased, owed, letter, timezone.now(), gone)]) == [False]
     hook.refresh_from_db()
     assert (hook.active, hook.failures) == (True, 0)
 
@@ -460,6 +461,6 @@ def test_what_ended_long_ago_is_forgotten_with_its_attempts(
     Delivery.objects.filter(pk=Delivery.objects.earliest("pk").pk).update(
         finished_at=timezone.now() - datetime.timedelta(days=31)
     )
-    assert sending.prune(timezone.now() - datetime.timedelta(days=30)) == 1
+    assert redelivery.prune(timezone.now() - datetime.timedelta(days=30)) == 1
     assert states(hook) == {"delivered": 1, "pending": 1}
     assert Attempt.objects.count() == 1

@@ -69,14 +69,14 @@ def test_who_is_owed_much_keeps_nobody_else_waiting(
     listening(requester, "busy")
     other = listening(requester, "other")
     happen(requester, "busy", 100)
-    recorded = sending.record
+    recorded = sending.recorded
 
     def record(ended: Any) -> list[bool]:
         if not Delivery.objects.filter(webhook__model=other).exists():
             happen(requester, "other", 1)
         return recorded(ended)
 
-    monkeypatch.setattr(sending, "record", record)
+    monkeypatch.setattr(sending, "recorded", record)
     assert sending.deliver_due() == 101
     assert instant.urls.index("http://127.0.0.1/other") < 100
 

@@ -27,13 +27,14 @@ from accounts.services import people
 from accounts.verbs import Verb
 from core import sealing
 from core.addresses import BadUrl
+from core.http import Sent
 from core.text import TooLong
 from registry import delivery as engine
 from registry import errors
 from registry.models import Delivery, Model, Webhook
 from registry.models.webhooks import DeliveryState, Disabled
 from registry.policy import Scope
-from registry.services import catalog, redelivery, sending, subscriptions, webhooks
+from registry.services import catalog, recording, redelivery, subscriptions, webhooks
 from registry.services.webhooks import Issued
 from tests import make
 
@@ -366,9 +367,9 @@ def test_a_delivery_is_sent_again_under_its_id_and_the_schedule_begins_again(mai
     assert again(issued).rests_until is None
     entry = AuditEntry.objects.latest("id")
     assert (entry.verb, entry.data["delivery"]) == ("webhook.redelivered", str(failed.pk))
-    sent = sending.Sent(status=500, answer=b"", retry_after=None, seconds=0, address="", error="")
+    sent = Sent(status=500, answer=b"", retry_after=None, seconds=0, address="", error="")
     before = timezone.now()
-    sending.record([sending.Made(again(issued), kept, None, before, sent)])
+    recording.record([recording.Made(again(issued), kept, None, before, sent)])
     kept.refresh_from_db()
     assert (kept.state, kept.attempts, kept.tries.get().number) == ("pending", 11, 11)
     assert datetime.timedelta(seconds=5) <= kept.due_at - before < datetime.timedelta(seconds=8)
