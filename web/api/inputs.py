@@ -175,10 +175,9 @@ class Gates(serializers.JSONField):
     """The gates of a policy. The service judges them, and names the place of what is wrong."""
 
 
-class PolicyText(Input):
-    """A policy for a model, for the models whose name fits a pattern, or (neither) for all of the workspace."""
+class _Scoped(Input):
+    """For a model, for the models whose name fits a pattern, or (neither) for all of the workspace."""
 
-    target = Target(help_text="The stage, or '@' and the alias, that is protected.")
     model = Text(max_length=255, pattern=_NAME, required=False, allow_blank=False)
     pattern = Text(
         max_length=255,
@@ -187,6 +186,12 @@ class PolicyText(Input):
         allow_blank=False,
         help_text="Of names, in any case, with * and ? as in a shell.",
     )
+
+
+class PolicyText(_Scoped):
+    """A policy for a model, for the models whose name fits a pattern, or (neither) for all of the workspace."""
+
+    target = Target(help_text="The stage, or '@' and the alias, that is protected.")
     approvals = Whole(**_rule("approvals"))
     teams = TeamNames(**_rule("teams"))
     excluded_teams = TeamNames(**_rule("excluded_teams"))
@@ -290,19 +295,11 @@ class _Listening(Input):
     )
 
 
-class NewWebhook(_Listening):
+class NewWebhook(_Listening, _Scoped):
     """A webhook for a model, for the models whose name fits a pattern, or (neither) for the workspace."""
 
     url = Text(
         max_length=2000, pattern=RECEIVER, help_text="https, and port 443 or 8443 unless the operator allows more."
-    )
-    model = Text(max_length=255, pattern=_NAME, required=False, allow_blank=False)
-    pattern = Text(
-        max_length=255,
-        pattern=r"^[A-Za-z0-9 ._*?-]+$",
-        required=False,
-        allow_blank=False,
-        help_text="Of names, in any case, with * and ? as in a shell.",
     )
     format = serializers.ChoiceField([str(form) for form in Format], default=str(Format.VOUCH))
     secret = Text(
