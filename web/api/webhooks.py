@@ -190,7 +190,8 @@ class Deliveries(_OfWebhook):
     def get(self, request: Request, webhook_id: str) -> Response:
         asked = request.query_params
         between = {name: text.moment(name, asked[name]) for name in ("since", "until") if name in asked}
-        rows = queries.deliveries(self.found(webhook_id), model_name=asked.get("model", ""), **between)
+        model = text.free_text("model", asked.get("model", ""), limit=255, lines=False)
+        rows = queries.deliveries(self.found(webhook_id), model_name=model, **between)
         return listed(request, self.actor, rows, DeliveryBody, order=["-id"], filters=DeliveryFilters)
 
 

@@ -31,6 +31,7 @@ REFUSED_FOR_THEIR_MEANING = {
     "no-such-event",  # a number that no event has had yet
     "no-such-owner",
     "no-such-team",
+    "not-yet",  # a moment that has not come
     "nothing-to-wait-for",  # a moment in the past
     "bad-source",
     "bad-time",  # the year 0 and leap seconds, which RFC 3339 has and no calendar of ours
