@@ -77,6 +77,7 @@ def test_who_is_owed_much_keeps_nobody_else_waiting(
         return recorded(ended)
 
     monkeypatch.setattr(sending, "recorded", record)
+    monkeypatch.setattr(sending, "_LOOK_AGAIN_AFTER", 0)  # a quick machine would be done before it looks again
     assert sending.deliver_due() == 101
     assert instant.urls.index("http://127.0.0.1/other") < 100
 
@@ -88,6 +89,13 @@ def test_a_round_whose_time_is_over_hands_over(
     happen(requester, "busy", 100)
     calls: list[str] = []
     monkeypatch.setattr(sending, "call_sender", lambda: calls.append("called"))
+    recorded = sending.recorded
+
+    def slowly(ended: Any) -> list[bool]:
+        time.sleep(0.005)
+        return recorded(ended)
+
+    monkeypatch.setattr(sending, "recorded", slowly)
     made = sending.deliver_due(seconds=0.05)
     assert made == Delivery.objects.filter(state="delivered").count() < 100
     assert calls == ["called"]
