@@ -63,7 +63,7 @@ class Order:
     descending: bool = False
 
 
-class _Like(Lookup[Any]):
+class _Like(Lookup):
     """`LIKE`, in which `%` and `_` alone are wild: a backslash is itself."""
 
     lookup_name = "like"
