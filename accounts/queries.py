@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from django.conf import settings
 from django.db import connection
 from django.db.models import Q, QuerySet
 
@@ -20,6 +21,13 @@ from core.errors import NotFound
 
 class WorkspaceNotFound(NotFound):
     """There is no workspace {slug!r} that you can see."""
+
+
+def folds_repeated_creates(workspace_id: int) -> bool:
+    """Whether a create that a client repeats makes one thing: as the workspace says, and never in a conformance run."""
+    if settings.VOUCH_CONFORMANCE:
+        return False
+    return Workspace.objects.filter(pk=workspace_id, folds_repeated_creates=True).exists()
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,10 @@ from types import FrameType
 from typing import Any, TextIO
 from urllib.parse import urlsplit
 
+from django.conf import settings
+
 from config import children, datadir, embedded
+from config.conformance import SWITCHED_OFF
 from config.datadir import CannotStart
 from config.supervisor import Supervisor
 from config.terminal import say, step
@@ -98,6 +101,8 @@ def run(options: argparse.Namespace) -> None:
         if options.json:
             write_private(options.json, {"url": url, "accounts": accounts["accounts"]})
         say(farewell(url, data, accounts, sample=sample_state(data) == "done"))
+        if settings.VOUCH_CONFORMANCE:  # which stand in the environment by now
+            say(f"\n*** {SWITCHED_OFF}\n")
         supervisor.watch()
 
 

@@ -7,11 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.conf import settings
+
 from core import text
 from registry.errors import BadAlias, BadReference, BadSource, BadTarget, BadVersionNumber, UnknownStage
 from registry.lifecycle import Stage, stage_named
 
 _ALIAS = re.compile(r"[A-Za-z0-9_-]{1,255}")
+_ANY_NAME = re.compile(r"[^/:\0]+")
 _RESERVED = re.compile(r"latest|v\d+", re.IGNORECASE)
 _HIGHEST = 2**31 - 1
 _ELSEWHERE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[A-Za-z0-9._:%@\[\]-]+(/\S*)?")
@@ -29,6 +32,13 @@ class Reference:
     alias: str | None = None
 
 
+def model_name(field: str, value: object) -> str:
+    """`value` as the name of a model; BadName. A conformance run takes what the reference server does."""
+    if settings.VOUCH_CONFORMANCE and isinstance(value, str) and _ANY_NAME.fullmatch(value) and value.strip(" ."):
+        return text.free_text(field, value, limit=255, lines=False)
+    return text.name(field, value)
+
+
 def parse(uri: object) -> Reference:
     """Read a model URI; BadReference."""
     if not isinstance(uri, str) or not uri.startswith("models:/"):
@@ -37,10 +47,10 @@ def parse(uri: object) -> Reference:
     name, slash, last = rest.rpartition("/")
     if not slash:
         name, at, alias = rest.rpartition("@")
-        if not at or not text.NAME.fullmatch(name) or not _ALIAS.fullmatch(alias):
+        if not at or not _is_name(name) or not _ALIAS.fullmatch(alias):
             raise BadReference(value=uri)
         return Reference(name, alias=alias)
-    if not text.NAME.fullmatch(name):
+    if not _is_name(name):
         raise BadReference(value=uri)
     if re.fullmatch(r"[0-9]{1,10}", last) and 1 <= int(last) <= _HIGHEST:
         return Reference(name, number=int(last))
@@ -50,6 +60,10 @@ def parse(uri: object) -> Reference:
         if last.lower() == stage.lower():
             return Reference(name, stage=stage)
     raise BadReference(value=uri)
+
+
+def _is_name(value: str) -> bool:
+    return bool((_ANY_NAME if settings.VOUCH_CONFORMANCE else text.NAME).fullmatch(value))
 
 
 def elsewhere(value: object) -> str:

@@ -12,8 +12,9 @@ from django.db.models.functions import Greatest, Lower
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import Token, Workspace
+from accounts.models import Token
 from accounts.permissions import OutsideToken, reaches, require
+from accounts.queries import folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
@@ -33,6 +34,7 @@ from registry.errors import (
 from registry.lifecycle import Stage
 from registry.models import Model, ModelTag, Occupancy, Pointing, Version, VersionTag
 from registry.outbox import emit
+from registry.references import model_name
 from registry.ruling import rulings
 from registry.services.aliases import refuse_protected
 from registry.services.carrying import settle_all
@@ -64,7 +66,7 @@ def _version_edited(version: Version, *changed: str) -> None:
 def create_model(actor: Actor, *, name: object, description: str = "", tags: Mapping[str, str] | None = None) -> Model:
     """A new model without versions. Raises BadName, ModelExists, LooksLikeAnother."""
     require(actor, Action.CREATE_MODEL)
-    name = text.name("name", name)
+    name = model_name("name", name)
     if not reaches(actor, name):
         raise OutsideToken(glob=actor.model_glob, name=name)
     _name_is_free(actor, name)
@@ -270,7 +272,7 @@ def _inspect_later(manifest: Manifest) -> None:
 
 
 def _repeated(actor: Actor, model: Model, request: str) -> Version | None:
-    if not Workspace.objects.filter(pk=actor.workspace_id, folds_repeated_creates=True).exists():
+    if not folds_repeated_creates(actor.workspace_id):
         return None
     since = timezone.now() - REPEATED_WITHIN
     return (

@@ -12,6 +12,7 @@ from typing import Any
 from django.utils import timezone
 
 from accounts.actor import Actor
+from accounts.queries import folds_repeated_creates
 from registry import queries
 from registry.errors import AlreadyApproved, AlreadyThere, AskedByAnother, NobodyAsked
 from registry.lifecycle import Stage, State, stage_named
@@ -94,7 +95,8 @@ def comment(actor: Actor, name: object, number: object, words: str) -> Comment:
     earlier = Comment.objects.filter(
         version=version, author=actor.user_id, text=words, created_at__gte=since, deleted_at__isnull=True
     )
-    return earlier.first() or discussion.comment(actor, name, number, words)
+    said = earlier.first() if folds_repeated_creates(actor.workspace_id) else None
+    return said or discussion.comment(actor, name, number, words)
 
 
 def _open(version: Version, stage: Stage) -> Promotion | None:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from django import template
+from django.conf import settings
 from django.contrib.humanize.templatetags.humanize import intcomma
 from django.utils import timezone
 from django.utils.html import escape, format_html
@@ -21,6 +22,12 @@ register = template.Library()
 
 _UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 _STEPS = ((3600, 60, "min"), (86_400, 3600, "h"), (30 * 86_400, 86_400, "day"))
+
+
+@register.simple_tag
+def conformance() -> bool:
+    """Whether this is a conformance run, which every page tells."""
+    return bool(settings.VOUCH_CONFORMANCE)
 
 
 @register.filter
