@@ -14,29 +14,25 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-import psycopg  # noqa: E402
 
+from bench.servers import bearer, call, free_port, has_clients, mlflow_server, running  # noqa: E402
 from config import embedded  # noqa: E402
 from tests.live import Live, serving  # noqa: E402
 
-MLFLOW = ROOT / ".venvs" / "mlflow-3" / "bin"
 ADMIN_PASSWORD = "a long enough password"
 NAME = "model-{}"
 
@@ -73,8 +69,7 @@ def main() -> int:
     if not shutil.which("wrk"):
         print("wrk is missing: apt install wrk", file=sys.stderr)
         return 2
-    if not (MLFLOW / "mlflow").exists():
-        print("the client environments are missing: python3 bootstrap.py clients", file=sys.stderr)
+    if not has_clients():
         return 2
     figures: dict[str, Figure] = {}
     with tempfile.TemporaryDirectory(prefix="vouch-bench-") as place, ExitStack() as stack:
@@ -143,49 +138,6 @@ def mlflow_basic_auth(place: Path, models: int) -> Iterator[list[Case]]:
         yield [latest("mlflow server, get-latest-versions, basic-auth", url, (("Authorization", credentials),))]
 
 
-@contextmanager
-def mlflow_server(place: Path, name: str, *arguments: str, **env: str) -> Iterator[str]:
-    given = urlsplit(os.environ["DATABASE_URL"])
-    with psycopg.connect(os.environ["DATABASE_URL"], autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-    database = given._replace(scheme="postgresql+psycopg2", path=f"/{name}").geturl()
-    port = free_port()
-    command = [str(MLFLOW / "mlflow"), "server", "--port", str(port), "--backend-store-uri", database]
-    command += ["--artifacts-destination", str(place / name), *arguments]
-    url = f"http://127.0.0.1:{port}"
-    path = f"{MLFLOW}{os.pathsep}{os.environ['PATH']}"  # it starts its web server by name
-    with running(command, place / f"{name}.log", f"{url}/health", PATH=path, **env):
-        yield url
-
-
-@contextmanager
-def running(command: list[str], log: Path, probe: str, **env: str) -> Iterator[None]:
-    """A server process of its own group, once `probe` answers; stopped at the end with all its workers."""
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            command, cwd=ROOT, env=os.environ | env, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
-        for _ in range(1200):
-            try:
-                with urllib.request.urlopen(probe, timeout=2):
-                    break
-            except (urllib.error.URLError, OSError):
-                if process.poll() is not None:
-                    raise RuntimeError(f"{command[0]} ended:\n{log.read_text()[-3000:]}") from None
-                time.sleep(0.1)
-        else:
-            raise RuntimeError(f"{command[0]} does not answer:\n{log.read_text()[-3000:]}")
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, 15)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, 9)
-
-
 # --- Data and load ----------------------------------------------------------------------------------------------------
 
 
@@ -209,24 +161,10 @@ def fill(url: str, authorization: str, models: int) -> None:
             )
 
 
-def call(url: str, authorization: str, endpoint: str, **fields: Any) -> Any:
-    request = urllib.request.Request(
-        f"{url}/api/2.0/mlflow/{endpoint}",
-        data=json.dumps(fields).encode(),
-        headers={"Content-Type": "application/json"} | ({"Authorization": authorization} if authorization else {}),
-    )
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
-
-
 def latest(label: str, url: str, headers: tuple[tuple[str, str], ...]) -> Case:
     body = json.dumps({"name": NAME, "stages": ["Production"]})
     address = f"{url}/api/2.0/mlflow/registered-models/get-latest-versions"
     return Case(label, address, "POST", body, (*headers, ("Content-Type", "application/json")))
-
-
-def bearer(token: str) -> str:
-    return f"Bearer {token}"
 
 
 def etag(live: Live) -> str:
@@ -299,12 +237,6 @@ def read(printed: str) -> Figure:
     return Figure(
         float(rate[1]) if rate else 0.0, milliseconds("50"), milliseconds("99"), int(failed[1]) if failed else 0
     )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def report(figures: dict[str, Figure], options: argparse.Namespace) -> None:

@@ -21,6 +21,12 @@ def data_directory(settings: Any, tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.fixture(autouse=True)
+def static_files_on_demand(settings: Any) -> None:
+    """The test client sets up its middleware anew for each of thousands; looking at every file takes 20 ms."""
+    settings.WHITENOISE_AUTOREFRESH = True
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> None:
     """Lets transactional tests empty the audit table between them, which its trigger would refuse."""
