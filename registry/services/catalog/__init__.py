@@ -2,6 +2,7 @@
 
 from registry.services.catalog.models import create_model, delete_model, describe_model, tag_model
 from registry.services.catalog.registration import Origin, Registered, register_version
+from registry.services.catalog.renaming import rename_model
 from registry.services.catalog.versions import delete_version, describe_version, tag_version
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "describe_model",
     "describe_version",
     "register_version",
+    "rename_model",
     "tag_model",
     "tag_version",
 ]

@@ -35,7 +35,7 @@ def create_model(actor: Actor, *, name: object, description: str = "", tags: Map
     name = text.name("name", name)
     if not reaches(actor, name):
         raise OutsideToken(glob=actor.model_glob, name=name)
-    _name_is_free(actor, name)
+    refuse_taken_name(actor, name)
     model = Model(
         workspace_id=actor.workspace_id,
         name=name,
@@ -46,15 +46,18 @@ def create_model(actor: Actor, *, name: object, description: str = "", tags: Map
         with transaction.atomic():
             model.save(force_insert=True)
     except IntegrityError:
-        _name_is_free(actor, name)
+        refuse_taken_name(actor, name)
         raise
     ModelTag.objects.bulk_create(ModelTag(model=model, key=key, value=value) for key, value in tags_of(tags))
     emit(actor, Verb.MODEL_CREATED, model, description=model.description, tags=dict(tags or {}))
     return model
 
 
-def _name_is_free(actor: Actor, name: str) -> None:
+def refuse_taken_name(actor: Actor, name: str, *, but: Model | None = None) -> None:
+    """Raise ModelExists or LooksLikeAnother when a model, other than `but`, has this name or one of other case."""
     here = Model.objects.living().filter(workspace_id=actor.workspace_id)
+    if but:
+        here = here.exclude(pk=but.pk)
     taken = here.alias(folded=Lower("name")).filter(folded=name.lower()).first()
     if taken and taken.name == name:
         raise ModelExists(name=name)
@@ -81,7 +84,7 @@ def tag_model(actor: Actor, name: object, key: str, value: str | None) -> Model:
     model = locked_model(actor, name)
     require(actor, Action.EDIT_MODEL, model)
     change_tag(model.tags, key, value)
-    edited(model)
+    edited(model, labelled=True)
     emit(actor, Verb.MODEL_TAGGED, model, key=key, value=value)
     return model
 
@@ -93,12 +96,7 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     model = locked_model(actor, name)
     require(actor, Action.DELETE_MODEL, model)
     same_revision(model, expected)
-    hold_policies(model.workspace_id)
-    alone = [stage for stage, now in rulings(model, _SERVING).items() if now.terms.exclusive]
-    held = Occupancy.objects.filter(Q(exclusive=True) | Q(stage__in=alone), model=model, ended_at__isnull=True)
-    for occupancy in held:
-        raise StageInUse(name=model.name, version=occupancy.number, stage=occupancy.stage)
-    refuse_protected(model, dict(model.aliases.values_list("name", "version__number")))
+    refuse_serving(model)
     now = timezone.now()
     supersede(actor, model, model.promotions.open(), why="the model was deleted")
     now_held = Occupancy.objects.filter(model=model, ended_at__isnull=True)
@@ -111,3 +109,14 @@ def delete_model(actor: Actor, name: object, *, expected: int | None = None) -> 
     model.deleted_at = now
     edited(model, "deleted_at", resolves_anew=True)
     emit(actor, Verb.MODEL_DELETED, model)
+
+
+def refuse_serving(model: Model) -> None:
+    """Raise StageInUse while a version of a locked model holds an exclusive stage, AliasInUse while a protected alias
+    points at one: somebody loads it by them."""
+    hold_policies(model.workspace_id)
+    alone = [stage for stage, now in rulings(model, _SERVING).items() if now.terms.exclusive]
+    held = Occupancy.objects.filter(Q(exclusive=True) | Q(stage__in=alone), model=model, ended_at__isnull=True)
+    for occupancy in held:
+        raise StageInUse(name=model.name, version=occupancy.number, stage=occupancy.stage)
+    refuse_protected(model, dict(model.aliases.values_list("name", "version__number")))

@@ -109,6 +109,8 @@ def register_version(
     model.last_version += 1
     version = Version.objects.create(
         model=model,
+        workspace_id=model.workspace_id,
+        model_name=model.name,
         number=model.last_version,
         description=description,
         source=source,

@@ -31,7 +31,7 @@ def describe_version(
     require(actor, Action.EDIT_VERSION, model)
     same_revision(version, expected)
     version.description = description_of(description)
-    _version_edited(version, "description")
+    _edited(version, "description")
     emit(
         actor,
         Verb.VERSION_UPDATED,
@@ -51,7 +51,7 @@ def tag_version(actor: Actor, name: object, number: object, key: str, value: str
     version = version_of(model, number)
     require(actor, Action.EDIT_VERSION, model)
     change_tag(version.tags, key, value)
-    _version_edited(version)
+    _edited(version, labelled=True)
     emit(actor, Verb.VERSION_TAGGED, model, subject=str(version), version=version.number, key=key, value=value)
     settle_all(actor, model, version)
     return version
@@ -79,12 +79,13 @@ def delete_version(actor: Actor, name: object, number: object, *, expected: int 
     pointing = version.pointings.filter(ended_at__isnull=True)
     pointing.update(ended_at=Greatest(now, F("started_at")))
     version.deleted_at = now
-    _version_edited(version, "deleted_at")
+    _edited(version, "deleted_at")
     edited(model, resolves_anew=True)
     emit(actor, Verb.VERSION_DELETED, model, subject=str(version), version=version.number)
 
 
-def _version_edited(version: Version, *changed: str) -> None:
-    version.updated_at = timezone.now()
+def _edited(version: Version, *changed: str, labelled: bool = False) -> None:
+    if not labelled:  # as with models: a tag is none of the changes whose time is told
+        version.updated_at = timezone.now()
     version.revision += 1
     version.save(update_fields=["updated_at", "revision", *changed])
