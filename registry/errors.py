@@ -127,6 +127,13 @@ class TooManyTags(Invalid):
     field = "tags"
 
 
+class TagsTooLong(Invalid):
+    """The values of all its tags would be {length} characters long; at most {limit} fit on it: shorten or remove one
+    first."""
+
+    field = "tags"
+
+
 class NoFiles(Invalid):
     """There are no files at {origin}: upload them first."""
 

@@ -35,6 +35,7 @@ class Origin:
 
     `source` is what the registrar called the place. `place` and `path` find the files in our own store, `copy_of` in
     another version; with neither, the bytes lie elsewhere and have no digest. `run_ref` names a run, known or not.
+    `note` is what there is to say of it to whoever looks at the version.
     """
 
     source: str
@@ -44,6 +45,7 @@ class Origin:
     run: Run | None = None
     run_ref: str = ""
     logged_model: LoggedModel | None = None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ def register_version(
         run_ref=run_ref,
         run_link=run_link,
         logged_model=origin.logged_model,
+        status_message=origin.note,
         registrar_id=actor.user_id,
         registrar_token=actor.token_id,
         request_digest=request,
