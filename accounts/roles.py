@@ -31,6 +31,7 @@ class Action(StrEnum):
     UPLOAD_ARTIFACT = "artifact.upload"
     CREATE_MODEL = "model.create"
     EDIT_MODEL = "model.edit"
+    RENAME_MODEL = "model.rename"
     DELETE_MODEL = "model.delete"
     REGISTER_VERSION = "version.register"
     EDIT_VERSION = "version.edit"
@@ -74,6 +75,8 @@ NEEDS: dict[Action, Need] = {
     Action.UPLOAD_ARTIFACT: Need(_CONTRIBUTORS, Scope.REGISTER),
     Action.CREATE_MODEL: Need(_CONTRIBUTORS, Scope.REGISTER),
     Action.EDIT_MODEL: Need(_CONTRIBUTORS, Scope.REGISTER),
+    # Whoever loads it by its former name finds nothing any more.
+    Action.RENAME_MODEL: Need(_MAINTAINERS, Scope.REGISTER),
     Action.DELETE_MODEL: Need(_MAINTAINERS, Scope.REGISTER),
     Action.REGISTER_VERSION: Need(_CONTRIBUTORS, Scope.REGISTER),
     Action.EDIT_VERSION: Need(_CONTRIBUTORS, Scope.REGISTER),

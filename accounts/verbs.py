@@ -8,6 +8,7 @@ from enum import StrEnum
 class Verb(StrEnum):
     MODEL_CREATED = "model.created"
     MODEL_UPDATED = "model.updated"
+    MODEL_RENAMED = "model.renamed"
     MODEL_TAGGED = "model.tagged"
     MODEL_DELETED = "model.deleted"
     VERSION_REGISTERED = "version.registered"

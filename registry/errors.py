@@ -47,6 +47,13 @@ class ModelExists(Conflict):
     field = "name"
 
 
+class LoosensPolicy(Conflict):
+    """Renamed to {name!r}, the model would need less for {target}: the policy {policy} asks for {lost}. Write a policy
+    for this model itself first, or choose a name that the same policies fit."""
+
+    field = "new_name"
+
+
 class LooksLikeAnother(Conflict):
     """The name {name!r} differs from that of the model {other!r} in upper and lower case only: choose another one."""
 
@@ -116,6 +123,13 @@ class BadAlias(Invalid):
 
 class TooManyTags(Invalid):
     """At most {limit} tags fit on it: remove one first."""
+
+    field = "tags"
+
+
+class TagsTooLong(Invalid):
+    """The values of all its tags would be {length} characters long; at most {limit} fit on it: shorten or remove one
+    first."""
 
     field = "tags"
 

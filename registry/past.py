@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
 from accounts.actor import Actor
 from accounts.permissions import reaches
@@ -19,7 +19,7 @@ from accounts.roles import Action, Scope
 from core import text
 from core.errors import NotFound
 from registry.errors import AliasNotThen, ModelNotFound, ModelNotThen, NothingInStageThen, VersionNotThen
-from registry.models import Model
+from registry.models import FormerName, Model
 from registry.references import Reference
 from registry.resolving import Resolved, as_resolved
 
@@ -33,8 +33,9 @@ class Then:
     deleted: bool
 
 
-# A name can be used again after a model was deleted: of the models that had it, the one that lived then. `held` finds
-# the version; as a version is in one stage at a time, the last that it entered by then is the one it was in.
+# A name can be used again after a model was deleted or renamed: of the models that had it, the one that lived then and
+# was called so. `held` finds the version; as a version is in one stage at a time, the last that it entered by then is
+# the one it was in.
 _THEN = """
 SELECT m.id, m.name, NULL, v.id, v.number, o.stage, v.source, f.digest, f.size,
        (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
@@ -44,9 +45,14 @@ SELECT m.id, m.name, NULL, v.id, v.number, o.stage, v.source, f.digest, f.size,
           JOIN accounts_user u ON u.id = a.reviewer_id
          WHERE a.promotion_id = p.id AND a.counted),
        coalesce(p.bypass, false), coalesce(p.rollback, false), coalesce(p.entry_hash, ''),
-       m.deleted_at IS NOT NULL, v.deleted_at IS NOT NULL
-  FROM (SELECT id, name, deleted_at FROM registry_model
-         WHERE workspace_id = %(workspace)s AND name = %(name)s
+       m.name_now, m.deleted_at IS NOT NULL, v.deleted_at IS NOT NULL
+  FROM (SELECT id, %(name)s::text AS name, name AS name_now, deleted_at FROM registry_model called
+         WHERE id IN (SELECT id FROM registry_model WHERE workspace_id = %(workspace)s AND name = %(name)s
+                       UNION ALL
+                      SELECT model_id FROM registry_formername WHERE workspace_id = %(workspace)s AND name = %(name)s)
+           AND %(name)s = coalesce((SELECT name FROM registry_formername
+                                     WHERE model_id = called.id AND ended_at > %(at)s
+                                     ORDER BY ended_at LIMIT 1), name)
            AND created_at <= %(at)s AND (deleted_at IS NULL OR deleted_at > %(at)s)
          ORDER BY created_at DESC LIMIT 1) m
   LEFT JOIN LATERAL ({held}) held ON true
@@ -108,11 +114,11 @@ def resolve_at(actor: Actor, reference: Reference, at: datetime.datetime) -> The
     with connection.cursor() as cursor:
         cursor.execute(statement, {"workspace": actor.workspace_id, "name": reference.name, "wanted": wanted, "at": at})
         row = cursor.fetchone()
-    if row is None or not may_see(actor, row[0], row[1], deleted=row[-2]):
+    if row is None or not (reaches(actor, row[1]) and may_see(actor, row[0], row[-3], deleted=row[-2])):
         raise ModelNotThen(name=reference.name, at=_told(at))
     if row[3] is None:
         raise _missing(reference, at)
-    *columns, model_deleted, version_deleted = row
+    *columns, _, model_deleted, version_deleted = row
     return Then(as_resolved(columns), at, model_deleted or version_deleted)
 
 
@@ -123,14 +129,26 @@ def may_see(actor: Actor, model_id: uuid.UUID, name: str, *, deleted: bool) -> b
 
 
 def find_past_model(actor: Actor, name: object) -> Model:
-    """The model of this name that lives, else the one that did last; ModelNotFound. One query."""
-    named = Model.objects.filter(workspace_id=actor.workspace_id, name=text.searchable(name))
+    """The model of this name that lives, else the one that did last, else one that was called so; ModelNotFound.
+
+    At most two queries.
+    """
+    here = Model.objects.filter(workspace_id=actor.workspace_id)
+    wanted = text.searchable(name)
+    former = FormerName.objects.filter(workspace_id=actor.workspace_id, name=wanted)
+    for named in (here.filter(name=wanted), here.filter(pk__in=former.values("model"))):
+        if model := _last_seen(actor, named):
+            return model
+    raise ModelNotFound(name=name)
+
+
+def _last_seen(actor: Actor, named: QuerySet[Model]) -> Model | None:
     seen = Q(pk__in=Model.objects.visible_to(actor).values("pk")) | Q(deleted_at__isnull=False)
     # The living one first, which has no end.
     for model in named.filter(seen).order_by("-deleted_at")[:1]:
         if may_see(actor, model.id, model.name, deleted=model.deleted_at is not None):
             return model
-    raise ModelNotFound(name=name)
+    return None
 
 
 def _statement(reference: Reference) -> tuple[str, Any]:

@@ -62,35 +62,68 @@ SELECT m.id, m.name, v.id, v.number, held.stage, v.created_at, v.updated_at, u.u
   LEFT JOIN registry_version v ON v.id = held.version_id
   LEFT JOIN accounts_user u ON u.id = v.registrar_id
   LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
- WHERE m.workspace_id = %s AND m.name = %s AND m.deleted_at IS NULL
+ WHERE {which} AND m.deleted_at IS NULL
  ORDER BY v.number DESC
 """
-_FACTS_BY_STAGE = _FACTS.format(
-    held="""
+_NAMED = "m.workspace_id = %s AND m.name = %s"
+_HELD_BY_STAGE = """
     SELECT newest.* FROM unnest(%s::text[]) AS wanted(stage)
      CROSS JOIN LATERAL (
         SELECT o.version_id, o.stage, o.promotion_id
           FROM registry_occupancy o
          WHERE o.model_id = m.id AND o.stage = wanted.stage AND o.ended_at IS NULL
          ORDER BY o.number DESC LIMIT 1) newest"""
-)
+_FACTS_BY_STAGE = _FACTS.format(held=_HELD_BY_STAGE, which=_NAMED)
+_FACTS_BY_STAGE_OF_SEVERAL = _FACTS.format(held=_HELD_BY_STAGE, which="m.id = ANY(%s)")
 _HELD_BY_ONE = """
     SELECT o.version_id, o.stage, o.promotion_id
       FROM registry_version n JOIN registry_occupancy o ON o.version_id = n.id AND o.ended_at IS NULL
      WHERE n.model_id = m.id AND n.deleted_at IS NULL AND {condition}
      ORDER BY n.number DESC LIMIT 1"""
-_FACTS_BY_NUMBER = _FACTS.format(held=_HELD_BY_ONE.format(condition="n.number = %s::integer"))
+_FACTS_BY_NUMBER = _FACTS.format(held=_HELD_BY_ONE.format(condition="n.number = %s::integer"), which=_NAMED)
 _FACTS_BY_ALIAS = _FACTS.format(
     held=_HELD_BY_ONE.format(
         condition="n.id = (SELECT a.version_id FROM registry_alias a WHERE a.model_id = m.id AND a.name = %s::text)"
-    )
+    ),
+    which=_NAMED,
 )
-_FACTS_OF_NEWEST = _FACTS.format(held=_HELD_BY_ONE.format(condition="%s::boolean"))
+_FACTS_OF_NEWEST = _FACTS.format(held=_HELD_BY_ONE.format(condition="%s::boolean"), which=_NAMED)
+# By the versions' ids, as a search has found them.
+_FACTS_OF_SEVERAL = """
+SELECT v.model_id, v.model_name, v.id, v.number, o.stage, v.created_at, v.updated_at, u.username, v.description,
+       v.source, v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id, f.digest, o.promotion_id,
+       (SELECT json_agg(json_build_array(t.key, t.value) ORDER BY t.key)
+          FROM registry_versiontag t WHERE t.version_id = v.id), NULL
+  FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted(id, place)
+  JOIN registry_version v ON v.id = wanted.id AND v.deleted_at IS NULL
+  JOIN registry_occupancy o ON o.version_id = v.id AND o.ended_at IS NULL
+  JOIN accounts_user u ON u.id = v.registrar_id
+  LEFT JOIN lineage_manifest f ON f.id = v.manifest_id
+ ORDER BY wanted.place
+"""
 
 
 def newest_in_stages(actor: Actor, name: str, stages: Sequence[Stage]) -> list[VersionFacts]:
     """The highest version in each of `stages` that has one; ModelNotFound. One query."""
     return _facts(actor, _FACTS_BY_STAGE, name, [str(stage) for stage in stages])
+
+
+def newest_of_models(model_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, list[VersionFacts]]:
+    """The highest version in each stage that has one, of models that the caller has found. One query."""
+    found: dict[uuid.UUID, list[VersionFacts]] = {model_id: [] for model_id in model_ids}
+    with connection.cursor() as cursor:
+        cursor.execute(_FACTS_BY_STAGE_OF_SEVERAL, [[str(stage) for stage in Stage], list(model_ids)])
+        for row in cursor.fetchall():
+            if row[2] is not None:
+                found[row[0]].append(_as_facts(row))
+    return found
+
+
+def facts_of_versions(version_ids: Sequence[uuid.UUID]) -> list[VersionFacts]:
+    """Versions that the caller has found, in his order, without their aliases; not one deleted since. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FACTS_OF_SEVERAL, [list(version_ids)])
+        return [_as_facts(row) for row in cursor.fetchall()]
 
 
 def version_facts(actor: Actor, name: str, number: object) -> VersionFacts:

@@ -13,7 +13,21 @@ from registry.formats.words import plain
 _Show: TypeAlias = Callable[[object], str]
 
 _SAID_AS_IT_IS = frozenset(
-    ("address", "alias", "author", "check", "from_stage", "key", "owner", "role", "stage", "state", "value", "version")
+    (
+        "address",
+        "alias",
+        "author",
+        "check",
+        "from_stage",
+        "key",
+        "owner",
+        "previous_name",
+        "role",
+        "stage",
+        "state",
+        "value",
+        "version",
+    )
 )
 
 
@@ -187,6 +201,7 @@ def _exported(data: _Data) -> str:
 _TEMPLATES: Mapping[Verb, str | Callable[[_Data], str]] = {
     Verb.MODEL_CREATED: "{it.actor} created the model {it.model}.",
     Verb.MODEL_UPDATED: "{it.actor} changed the description of the model {it.model}.",
+    Verb.MODEL_RENAMED: "{it.actor} renamed the model {it.previous_name} to {it.model}.",
     Verb.MODEL_TAGGED: _tagged("the model {it.model}"),
     Verb.MODEL_DELETED: "{it.actor} deleted the model {it.model}.",
     Verb.VERSION_REGISTERED: "{it.actor} registered {it.it}.",

@@ -1,6 +1,6 @@
 """The registry's tables."""
 
-from registry.models.catalog import Alias, Model, ModelTag, Occupancy, Pointing, Version, VersionTag
+from registry.models.catalog import Alias, FormerName, Model, ModelTag, Occupancy, Pointing, Version, VersionTag
 from registry.models.checks import Check
 from registry.models.discussion import Comment, ReviewRequest
 from registry.models.notifications import (
@@ -26,6 +26,7 @@ __all__ = [
     "Comment",
     "Delivery",
     "Following",
+    "FormerName",
     "MailWhen",
     "Model",
     "ModelTag",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
@@ -18,6 +18,11 @@ from lineage.models import LoggedModel, Manifest, Run
 from registry.lifecycle import Stage
 
 STAGES = [(stage.value, stage.value) for stage in Stage]
+
+
+def hashed(text: str | models.Value) -> models.Func:
+    """64 bits of a text (the name of a column, or a value), for indexes on what may be longer than an index entry."""
+    return models.Func(text, models.Value(0), function="hashtextextended", output_field=models.BigIntegerField())
 
 
 class ModelQuerySet(models.QuerySet["Model"]):
@@ -72,6 +77,22 @@ class Model(models.Model):
         return self.name
 
 
+class FormerName(models.Model):
+    """A model was called so from one moment to another."""
+
+    model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="former_names")
+    workspace = models.ForeignKey(Workspace, on_delete=models.PROTECT, related_name="+", db_index=False)
+    name = models.CharField(max_length=255)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [models.Index(fields=["workspace", "name", "-ended_at"], name="model_by_former_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class ModelTag(models.Model):
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="tags")
     key = models.CharField(max_length=250)
@@ -79,7 +100,10 @@ class ModelTag(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["model", "key"], name="model_tag_once")]
-        indexes = [models.Index("key", models.F("model"), name="model_by_tag_key")]
+        indexes = [
+            models.Index("key", models.F("model"), name="model_by_tag_key"),
+            models.Index("key", hashed("value"), "model", name="model_by_tag"),
+        ]
 
 
 class VersionStatus(models.TextChoices):
@@ -90,8 +114,18 @@ class VersionStatus(models.TextChoices):
 
 class VersionQuerySet(models.QuerySet["Version"]):
     def visible_to(self, actor: Actor) -> Self:
-        """Living versions of the models that the actor can see."""
-        return self.filter(deleted_at__isnull=True, model__in=Model.objects.visible_to(actor))
+        """Living versions of the models that the actor can see. Those of a deleted model are deleted, too."""
+        rows = self.living().filter(workspace_id=actor.workspace_id)
+        if Scope.READ not in actor.scopes:
+            return self.none()
+        if not actor.may(Action.READ):
+            rows = rows.filter(model__in=list(actor.model_roles))
+        if actor.model_glob:
+            rows = rows.filter(model_name__regex=f"^{glob_as_regex(actor.model_glob)}$")
+        return rows
+
+    def living(self) -> Self:
+        return self.filter(deleted_at__isnull=True)
 
     def in_stage(self, stage: Stage) -> Self:
         return self.filter(occupancies__ended_at__isnull=True, occupancies__stage=stage)
@@ -112,12 +146,33 @@ class VersionQuerySet(models.QuerySet["Version"]):
         return self.annotate(valid_until=models.Subquery(own.values("promotion__valid_until")[:1]))
 
 
+_NEWEST = (F("updated_at").desc(), F("model_name"), F("number").desc())
+_SEARCHED: dict[str, tuple[Any, ...]] = {
+    "version_by_change": _NEWEST,
+    "version_by_creation": (F("created_at").desc(), F("model_name"), F("number").desc()),
+    "version_by_name": (F("model_name"), F("number").desc()),
+    "version_by_name_back": (F("model_name"), F("number")),
+    "version_by_number": (F("number"), F("model_name")),
+    "version_by_number_back": (F("number").desc(), F("model_name")),
+    "version_of_name_by_change": (F("model_name"), F("updated_at").desc(), F("number").desc()),
+    "version_of_run_by_change": (F("run_ref"), *_NEWEST),
+    # A hash, since an index entry holds 2,704 bytes and a source may be longer.
+    "version_of_source_by_change": (hashed("source"), *_NEWEST),
+}
+
+
 class Version(models.Model):
     """One version of a model: 1, 2, 3 …, never reused."""
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     model = models.ForeignKey(Model, on_delete=models.CASCADE, related_name="versions")
     number = models.IntegerField()
+    # The model's own, here again so that each order of a search is one index. A foreign key over the three keeps them
+    # right (migration 0010): whoever renames the model renames its versions.
+    workspace = models.ForeignKey(
+        Workspace, on_delete=models.PROTECT, related_name="+", db_index=False, db_constraint=False
+    )
+    model_name = models.CharField(max_length=255, db_collation="C")
     description = models.TextField(blank=True)
     # Where its registrar said that it lies; what serving loads is the manifest, when there is one.
     source = models.CharField(max_length=1000)
@@ -152,6 +207,11 @@ class Version(models.Model):
         indexes = [
             models.Index(fields=["model", "request_digest", "-created_at"], name="version_by_request"),
             models.Index(fields=["model", "-created_at"], name="version_by_registration"),
+            # The orders of a search, and what it is narrowed to most (registry/searching.py).
+            *(
+                models.Index("workspace", *columns, condition=Q(deleted_at__isnull=True), name=name)
+                for name, columns in _SEARCHED.items()
+            ),
         ]
 
     def __str__(self) -> str:
@@ -165,6 +225,8 @@ class VersionTag(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["version", "key"], name="version_tag_once")]
+        # Of the value a hash: it may be longer than an index entry.
+        indexes = [models.Index("key", hashed("value"), "version", name="version_by_tag")]
 
 
 class Alias(models.Model):

@@ -126,7 +126,7 @@ class Webhook(models.Model):
             return False
         if self.verbs and verb not in self.verbs:
             return False
-        if self.pattern and not text.fits(str(data.get("model", "")).lower(), self.pattern.lower()):
+        if self.pattern and not any(text.fits(name.lower(), self.pattern.lower()) for name in _names(data)):
             return False
         target = target_in(data)
         return not (self.targets and target) or target in self.targets
@@ -145,6 +145,11 @@ class Webhook(models.Model):
     @cached_property
     def _plain(self) -> dict[str, str]:
         return {}
+
+
+def _names(data: Mapping[str, Any]) -> list[str]:
+    """What the model of an event is called; of a rename also what it was."""
+    return [str(data[key]) for key in ("model", "previous_name") if data.get(key)]
 
 
 class DeliveryState(models.TextChoices):

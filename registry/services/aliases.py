@@ -47,7 +47,7 @@ def _set(actor: Actor, name: object, alias: object, number: object, comment: str
     now = ruled(model, f"{ALIAS_MARK}{wanted}")
     if now.free:
         previous = point(model, wanted, version)
-        edited(model, resolves_anew=True)
+        edited(model, resolves_anew=True, labelled=True)
         emit_all(actor, model, [alias_set(model, wanted, version, previous)])
         return model.aliases.get(name=wanted), None
     return Alias(model=model, name=wanted, version=version), take_or_ask(actor, version, now, comment=comment)
@@ -67,7 +67,7 @@ def remove_alias(actor: Actor, name: object, alias: str, *, missing_ok: bool = F
     if not now.free and not (now.terms.bypass and actor.may(Action.BYPASS_POLICY, model.id)):
         raise AliasProtected(alias=pointer.name, policy=now.terms.name)
     point(model, pointer.name, None)
-    edited(model, resolves_anew=True)
+    edited(model, resolves_anew=True, labelled=True)
     emit(
         actor,
         Verb.ALIAS_REMOVED,

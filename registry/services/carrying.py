@@ -166,7 +166,7 @@ def carry_out(
     promotion.blocked_on, promotion.look_again_at = [], None
     moved = _point(promotion) if promotion.alias else _move(promotion)
     _holds_until(promotion, promotion.terms)
-    edited(promotion.model, resolves_anew=True, also=[promotion.id])
+    edited(promotion.model, resolves_anew=True, labelled=bool(promotion.alias), also=[promotion.id])
     verb = Verb.PROMOTION_BYPASSED if bypass else Verb.PROMOTION_ROLLED_BACK if rollback else Verb.PROMOTION_PROMOTED
     decided = of_promotion(
         verb,

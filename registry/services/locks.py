@@ -128,12 +128,16 @@ def moment(*held: Occupancy) -> datetime.datetime:
     return max([timezone.now(), *(occupancy.started_at for occupancy in held)])
 
 
-def edited(model: Model, *changed: str, resolves_anew: bool = False, also: Sequence[uuid.UUID] = ()) -> None:
+def edited(
+    model: Model, *changed: str, resolves_anew: bool = False, labelled: bool = False, also: Sequence[uuid.UUID] = ()
+) -> None:
     """Save a locked model as edited now; `resolves_anew` when one of its URIs may point elsewhere from now on.
 
-    Whoever waits for the model is told then, and whoever waits for `also`, promotions that changed with it.
+    Whoever waits for the model is told then, and whoever waits for `also`, promotions that changed with it. Tags and
+    aliases are labels (`labelled`): they leave the time of the last change as it is, which stock clients count on.
     """
-    model.updated_at = timezone.now()
+    if not labelled:
+        model.updated_at = timezone.now()
     model.revision += 1
     if resolves_anew:
         model.generation += 1

@@ -29,6 +29,7 @@ from registry.references import Reference, parse
 from registry.resolving import newest_in_stages, resolve
 from registry.services import aliases, catalog, promotions
 from registry.services.catalog import Origin
+from registry.services.locks import locked_model
 from tests import make
 
 pytestmark = pytest.mark.django_db
@@ -356,7 +357,7 @@ def test_what_no_name_can_be_is_simply_not_found(churn: Model, requester: Actor,
     make.version(requester)
     for look in (
         lambda: find_model(requester, name),
-        lambda: catalog.locked_model(requester, name),
+        lambda: locked_model(requester, name),
         lambda: find_version(requester, name, 1),
         lambda: newest_in_stages(requester, str(name), list(Stage)),
     ):

@@ -58,7 +58,8 @@ def story(requester: Actor, reviewer: Actor, second_reviewer: Actor, administrat
     _of_promotions(requester, reviewer, second_reviewer, administrator)
     catalog.delete_version(requester, "churn", 5)
     make.model(requester, "spare")
-    catalog.delete_model(administrator, "spare")
+    catalog.rename_model(administrator, "spare", "spare part")
+    catalog.delete_model(administrator, "spare part")
     return entries()
 
 

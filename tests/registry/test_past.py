@@ -212,12 +212,13 @@ def test_a_long_past_is_answered_from_a_few_rows(requester: Actor, viewer: Actor
     with connection.cursor() as cursor:
         cursor.execute(
             """
-            INSERT INTO registry_version (id, model_id, number, description, source, run_ref, run_link, status,
-                   status_message, registrar_id, request_digest, created_at, updated_at, revision)
-            SELECT gen_random_uuid(), %(model)s, n, '', '', '', '', 'ready', '', %(user)s, '', s, s, 1
+            INSERT INTO registry_version (id, model_id, workspace_id, model_name, number, description, source, run_ref,
+                   run_link, status, status_message, registrar_id, request_digest, created_at, updated_at, revision)
+            SELECT gen_random_uuid(), %(model)s, %(workspace)s, 'churn', n, '', '', '', '', 'ready', '', %(user)s, '',
+                   s, s, 1
               FROM (SELECT n, timestamptz '2020-01-01Z' + n * interval '1 minute' AS s
                       FROM generate_series(2, 34001) n) v""",
-            {"model": model.pk, "user": requester.user_id},
+            {"model": model.pk, "workspace": model.workspace_id, "user": requester.user_id},
         )
         cursor.execute(
             """

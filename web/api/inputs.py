@@ -26,7 +26,7 @@ LINK = r"^([Hh][Tt][Tt][Pp][Ss]?://[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]*([/?#][!-~]*
 RECEIVER = r"^[Hh][Tt][Tt][Pp][Ss]?://[^\x00-\x20\x7f-\x9f]+$"
 _USERNAME = r"^[A-Za-z0-9_.@+-]+$"
 TAG_KEY = {"type": "string", "minLength": 1, "maxLength": 250, "pattern": KEY}
-TAG_VALUE = {"type": "string", "maxLength": 5000, "pattern": _LINES}
+TAG_VALUE = {"type": "string", "maxLength": 100000, "pattern": _LINES}
 
 
 class Text(serializers.CharField):
@@ -68,7 +68,7 @@ class YesOrNo(serializers.BooleanField):
 class Tags(serializers.DictField):
     """Key → value."""
 
-    child = Text(max_length=5000, lines=True, allow_blank=True)
+    child = Text(max_length=100_000, lines=True, allow_blank=True)
 
 
 @extend_schema_field({"type": "string", "enum": [str(stage) for stage in Stage]})
@@ -102,7 +102,7 @@ class Description(Input):
 
 
 class TagValue(Input):
-    value = Text(max_length=5000, lines=True, allow_blank=True)
+    value = Text(max_length=100_000, lines=True, allow_blank=True)
 
 
 class AliasTarget(Input):

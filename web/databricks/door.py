@@ -4,27 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpResponseBase
 
-from accounts.actor import Actor
 from web.databricks import errors
 from web.mlflow import door
-from web.mlflow.door import JsonView, View, encoded
-from web.mlflow.wire import fields_of
+from web.mlflow.door import JsonView, json
 
 WORKSPACE_HEADER = "X-Databricks-Workspace-Id"
 
 
 def endpoint(**by_method: JsonView) -> Callable[..., HttpResponseBase]:
     """A Django view that authenticates the caller and answers with what the view of the request's method gives."""
-    views = {method: _json(view) for method, view in by_method.items()}
+    views = {method: json(view) for method, view in by_method.items()}
     return door.endpoint(workspace_header=WORKSPACE_HEADER, refused=errors.refused, **views)
-
-
-def _json(view: JsonView) -> View:
-    """The SDK sends the fields of a DELETE in its query; who follows the documentation sends them in a body."""
-
-    def answering(actor: Actor, request: HttpRequest, **captured: str) -> HttpResponse:
-        return encoded(view(actor, fields_of(request, queried=("GET", "DELETE")), **captured))
-
-    return answering

@@ -44,7 +44,7 @@ def _tags(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
     return [{"key": key, "value": value} for key, value in pairs]
 
 
-def _filled(**fields: Any) -> dict[str, Any]:
+def filled(**fields: Any) -> dict[str, Any]:
     """Without what is unset and the lists that are empty: protobuf leaves those out. Empty texts stay."""
     return {name: value for name, value in fields.items() if value is not None and value != []}
 
@@ -54,7 +54,7 @@ def _filled(**fields: Any) -> dict[str, Any]:
 
 def version(facts: VersionFacts, *, aliases: bool = True) -> dict[str, Any]:
     """ModelVersion; `manifest_digest`, `promotion` and `page` (of the promotion that moved it) are ours."""
-    return _filled(
+    return filled(
         name=facts.name,
         version=str(facts.number),
         creation_timestamp=millis(facts.created_at),
@@ -78,7 +78,7 @@ def version(facts: VersionFacts, *, aliases: bool = True) -> dict[str, Any]:
 
 def model(row: Model, newest: Iterable[VersionFacts]) -> dict[str, Any]:
     """RegisteredModel; its latest versions come without aliases, as on the reference server."""
-    return _filled(
+    return filled(
         name=row.name,
         creation_timestamp=millis(row.created_at),
         last_updated_timestamp=millis(row.updated_at),
@@ -94,7 +94,7 @@ def model(row: Model, newest: Iterable[VersionFacts]) -> dict[str, Any]:
 
 
 def experiment(row: Experiment) -> dict[str, Any]:
-    return _filled(
+    return filled(
         experiment_id=places.experiment_id(row),
         name=row.name,
         artifact_location=places.experiment_root(row),
@@ -107,7 +107,7 @@ def experiment(row: Experiment) -> dict[str, Any]:
 
 def run_info(row: Run) -> dict[str, Any]:
     """RunInfo. The run's id travels under both of its names: clients read both."""
-    return _filled(
+    return filled(
         run_id=row.pk.hex,
         run_uuid=row.pk.hex,
         run_name=row.name,
@@ -140,18 +140,18 @@ def run(row: Run) -> dict[str, Any]:
     links = list(row.models.all())
     return {
         "info": run_info(row),
-        "data": _filled(
+        "data": filled(
             metrics=[point(last) for last in row.metrics.all()],
             params=_tags((param.key, param.value) for param in row.params.all()),
             tags=_tags((tag.key, tag.value) for tag in row.tags.all()),
         ),
-        "inputs": _filled(
+        "inputs": filled(
             dataset_inputs=inputs,
             model_inputs=[
                 {"model_id": places.logged_model_id(link.logged_model_id)} for link in links if not link.is_output
             ],
         ),
-        "outputs": _filled(
+        "outputs": filled(
             model_outputs=[
                 {"model_id": places.logged_model_id(link.logged_model_id), "step": link.step}
                 for link in links
@@ -184,7 +184,7 @@ def _lifecycle(deleted_at: datetime.datetime | None) -> str:
 def logged_model(row: LoggedModel) -> dict[str, Any]:
     """LoggedModel with its parameters and metrics."""
     return {
-        "info": _filled(
+        "info": filled(
             model_id=places.logged_model_id(row.pk),
             experiment_id=places.experiment_id(row.experiment),
             name=row.name,
@@ -197,7 +197,7 @@ def logged_model(row: LoggedModel) -> dict[str, Any]:
             status_message=row.status_message or None,
             tags=_tags((tag.key, tag.value) for tag in row.tags.all()),
         ),
-        "data": _filled(
+        "data": filled(
             params=_tags((param.key, param.value) for param in row.params.all()),
             metrics=[_model_metric(row, measured) for measured in row.metrics.all()],
         ),
@@ -207,7 +207,7 @@ def logged_model(row: LoggedModel) -> dict[str, Any]:
 def _model_metric(row: LoggedModel, measured: LoggedModelMetric) -> dict[str, Any]:
     return {
         **point(measured),
-        **_filled(
+        **filled(
             dataset_name=measured.dataset_name or None,
             dataset_digest=measured.dataset_digest or None,
             model_id=places.logged_model_id(row.pk),
@@ -219,4 +219,4 @@ def _model_metric(row: LoggedModel, measured: LoggedModelMetric) -> dict[str, An
 def files(entries: Iterable[tuple[str, int | None]], *, below: str = "") -> list[dict[str, Any]]:
     """FileInfo of (name, size) entries, size None for a directory; `below` comes before each name."""
     prefix = f"{below}/" if below else ""
-    return [_filled(path=prefix + name, is_dir=size is None, file_size=size) for name, size in entries]
+    return [filled(path=prefix + name, is_dir=size is None, file_size=size) for name, size in entries]

@@ -7,10 +7,17 @@ from django.db import OperationalError
 from django.http import HttpRequest, JsonResponse
 
 from accounts.services.tokens import BadToken, TokenExpired
-from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
+from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal, shown
 from lineage.errors import RunDeleted
 from lineage.services.experiments import ExperimentDeleted, ExperimentExists
-from registry.errors import AliasNotFound, ModelExists
+from registry.errors import (
+    AliasNotFound,
+    BadVersionNumber,
+    ModelExists,
+    ModelNotFound,
+    UnknownStage,
+    VersionNotFound,
+)
 from web.auth import NoToken
 
 # The first class that fits decides. Statuses and codes are those that the reference server gives: clients branch on
@@ -30,6 +37,15 @@ _ANSWERS: tuple[tuple[type[Refusal], int, str], ...] = (
     (Invalid, 400, "INVALID_PARAMETER_VALUE"),
     (Conflict, 409, "RESOURCE_CONFLICT"),
 )
+# What programs and people look for in the messages of the reference server, before ours.
+_WORDS: dict[type[Refusal], str] = {
+    ModelNotFound: "Registered Model with name={name} not found",
+    ModelExists: "Registered Model (name={name}) already exists",
+    VersionNotFound: "Model Version (name={name}, version={version}) not found",
+    AliasNotFound: "Registered model alias {alias} not found",
+    BadVersionNumber: "Parameter '{field}' must be an integer, got '{value}'",
+    UnknownStage: "Invalid Model Version stage: {value}. Value must be one of {known}",
+}
 # Lock not available, statement cancelled by its time limit, serialisation failure, deadlock: come again.
 _BUSY = frozenset({"55P03", "57014", "40001", "40P01"})
 
@@ -41,10 +57,19 @@ def refused(request: HttpRequest, refusal: Refusal, **more: object) -> JsonRespo
         more["reasons"] = list(refusal.reasons)
     if refusal.link:
         more["page"] = settings.VOUCH_URL + refusal.link
-    response = answer(request, status, code, refusal.message, **more)
+    response = answer(request, status, code, message_of(refusal), **more)
     if status == 401:
         response["WWW-Authenticate"] = 'Basic realm="vouch"'
     return response
+
+
+def message_of(refusal: Refusal) -> str:
+    """What a refusal says on this wire."""
+    words = _WORDS.get(type(refusal))
+    if words is None:
+        return refusal.message
+    told = {name: shown(value) for name, value in refusal.context.items()}
+    return f"{words.format(field=refusal.at_field, **told)}. {refusal.message}"
 
 
 def busy(request: HttpRequest, error: OperationalError) -> JsonResponse | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
-from web.mlflow import artifacts, logged_models, registry, server, tracking
+from web.mlflow import artifacts, logged_models, registry, server, tracking, versions
 from web.mlflow.door import endpoint, json
 
 
@@ -30,17 +30,28 @@ _PREFIXES = ("api", "ajax-api")
 
 _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/registered-models/create": endpoint(POST=json(registry.create_model)),
+    "mlflow/registered-models/rename": endpoint(POST=json(registry.rename_model)),
+    "mlflow/registered-models/update": endpoint(PATCH=json(registry.update_model)),
+    "mlflow/registered-models/delete": endpoint(DELETE=json(registry.delete_model)),
     "mlflow/registered-models/get": endpoint(GET=json(registry.get_model)),
+    "mlflow/registered-models/search": endpoint(GET=json(registry.search_models)),
     "mlflow/registered-models/get-latest-versions": endpoint(
         POST=json(registry.latest_versions), GET=json(registry.latest_versions)
     ),
+    "mlflow/registered-models/set-tag": endpoint(POST=json(registry.set_tag)),
+    "mlflow/registered-models/delete-tag": endpoint(DELETE=json(registry.delete_tag)),
     "mlflow/registered-models/alias": endpoint(
         GET=json(registry.get_alias), POST=json(registry.set_alias), DELETE=json(registry.delete_alias)
     ),
-    "mlflow/model-versions/create": endpoint(POST=registry.create_version),
-    "mlflow/model-versions/get": endpoint(GET=json(registry.get_version)),
-    "mlflow/model-versions/transition-stage": endpoint(POST=json(registry.transition_stage)),
-    "mlflow/model-versions/get-download-uri": endpoint(GET=json(registry.download_uri)),
+    "mlflow/model-versions/create": endpoint(POST=versions.create),
+    "mlflow/model-versions/update": endpoint(PATCH=json(versions.update)),
+    "mlflow/model-versions/delete": endpoint(DELETE=json(versions.delete)),
+    "mlflow/model-versions/get": endpoint(GET=json(versions.get)),
+    "mlflow/model-versions/search": endpoint(GET=json(versions.search)),
+    "mlflow/model-versions/set-tag": endpoint(POST=json(versions.set_tag)),
+    "mlflow/model-versions/delete-tag": endpoint(DELETE=json(versions.delete_tag)),
+    "mlflow/model-versions/transition-stage": endpoint(POST=json(versions.transition_stage)),
+    "mlflow/model-versions/get-download-uri": endpoint(GET=json(versions.download_uri)),
     "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),
     "mlflow/experiments/get": endpoint(GET=json(tracking.get_experiment)),
     "mlflow/experiments/get-by-name": endpoint(GET=json(tracking.get_experiment_by_name)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
@@ -205,15 +205,17 @@ def clean(field: str, value: str) -> str:
     return value
 
 
-def fields_of(request: HttpRequest, *, queried: Collection[str] = ("GET",)) -> Fields:
-    """The fields of a request: of the methods `queried` in its query, or without one in a JSON body; of others in the
-    body.
+def fields_of(request: HttpRequest) -> Fields:
+    """The fields of a request: of a GET in its query, or without one in a JSON body; of others in the body.
 
-    Raises NoContentType, BadJson, BodyTooLarge.
+    Those of a DELETE are in the query where it has no body: MLflow's clients send a body, Databricks' a query. Raises
+    NoContentType, BadJson, BodyTooLarge.
     """
-    if request.method in queried and request.GET:
+    if request.method == "GET" and request.GET:
         return Fields(dict(request.GET.lists()), from_query=True)
     body = _body(request)
+    if request.method == "DELETE" and request.GET and not body.strip():
+        return Fields(dict(request.GET.lists()), from_query=True)
     if request.method != "GET" and not request.headers.get("Content-Type", "").startswith("application/json"):
         raise NoContentType
     return Fields(json_object(body)) if body.strip() else Fields({})

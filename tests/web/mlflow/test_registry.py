@@ -206,11 +206,14 @@ def test_the_alias_latest_is_the_highest_version_and_cannot_be_set(ci: Door) -> 
         assert ci.post(ALIAS, {"name": "churn", "alias": reserved, "version": "1"}).status == 400
 
 
-def test_delete_takes_a_json_body_and_no_query(ci: Door) -> None:
+def test_delete_takes_a_json_body_and_without_one_the_query(ci: Door) -> None:
     ci.version()
     answer = ci.raw("DELETE", f"{ALIAS}?name=churn&alias=x", "{}")
     assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
     assert "'name'" in answer.message
+    ci.post(ALIAS, {"name": "churn", "alias": "best", "version": "1"})
+    assert ci.raw("DELETE", f"{ALIAS}?name=churn&alias=best", "", content_type="").status == 200
+    assert ci.get(ALIAS, name="churn", alias="best").status == 400
 
 
 # --- Stages -----------------------------------------------------------------------------------------------------------

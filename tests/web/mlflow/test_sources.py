@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.utils import timezone
 
-from lineage.models import LoggedModel
+from lineage.models import Experiment, LoggedModel
 from registry.models import Model, Version
 from tests.web.mlflow.conftest import Answer, Door
 
@@ -117,9 +119,7 @@ def test_a_logged_models_own_folder_is_a_source_too(ci: Door) -> None:
     assert register(ci, uri, model_id=model_id).body["model_version"]["model_id"] == model_id
 
 
-def test_a_logged_model_of_others_or_a_deleted_one_is_not_there(ci: Door, stranger: Door) -> None:
-    theirs = logged_model(stranger)
-    assert register(ci, f"models:/{theirs}", model_id=theirs).status == 404
+def test_a_deleted_logged_model_is_not_there_and_not_elsewhere(ci: Door) -> None:
     mine = logged_model(ci)
     LoggedModel.objects.update(deleted_at=timezone.now())
     assert register(ci, f"models:/{mine}", model_id=mine).status == 404
@@ -137,3 +137,80 @@ def test_a_copy_of_a_version_has_its_bytes_and_its_run(ci: Door) -> None:
         assert made["manifest_digest"] == first["manifest_digest"]
     wrong = {"name": "copy", "source": "models:/churn/1", "run_id": ci.run()}
     assert ci.post("mlflow/model-versions/create", wrong).status == 400
+
+
+# --- On another tracking server ---------------------------------------------------------------------------------------
+
+THEIRS = "0123456789abcdef0123456789abcdef"
+ON_ANOTHER_SERVER = [
+    (f"models:/m-{THEIRS}", {"model_id": f"m-{THEIRS}"}),
+    (f"models:/m-{THEIRS}", {"model_id": f"m-{THEIRS}", "run_id": THEIRS}),
+    (f"runs:/{THEIRS}/model", {"run_id": THEIRS}),
+    ("runs:/a-run-of-theirs/some dir/model", {"run_id": "a-run-of-theirs"}),
+    (f"mlflow-artifacts:/8/{THEIRS}/artifacts/model", {"run_id": THEIRS}),
+    (f"mlflow-artifacts:/some/root/{THEIRS}/artifacts/model", {"run_id": THEIRS}),
+    (f"mlflow-artifacts:/8/models/m-{THEIRS}/artifacts", {"model_id": f"m-{THEIRS}"}),
+]
+
+
+@pytest.mark.parametrize(("source", "sent"), ON_ANOTHER_SERVER)
+def test_what_is_not_here_lies_on_another_tracking_server(ci: Door, source: str, sent: dict[str, str]) -> None:
+    made = register(ci, source, **sent).body["model_version"]
+    assert (made["source"], made["run_id"], made["status"]) == (source, sent.get("run_id", ""), "READY")
+    assert "manifest_digest" not in made
+    assert "This server does not know" in made["status_message"]
+    uri = ci.get("mlflow/model-versions/get-download-uri", name="churn", version="1").body["artifact_uri"]
+    assert uri == source
+
+
+def test_what_others_logged_here_is_told_from_nothing_by_nobody(ci: Door, stranger: Door) -> None:
+    theirs, run_id = logged_model(stranger), stranger.run_with_model()[0]
+    for source, sent in (
+        (f"models:/{theirs}", {"model_id": theirs}),
+        (f"runs:/{run_id}/model", {"run_id": run_id}),
+        (f"mlflow-artifacts:/0/{run_id}/artifacts/model", {"run_id": run_id}),
+    ):
+        made = register(ci, source, **sent).body["model_version"]
+        assert made["status_message"].startswith("This server does not know")
+    assert not Version.objects.filter(manifest__isnull=False).exists()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "mlflow-artifacts:/0/{run}/artifacts/{theirs}/model",  # a folder here that is written to
+        "mlflow-artifacts:/0/{run}/artifacts?/{theirs}/model",
+        "mlflow-artifacts:/0/{run}/artifacts#/{theirs}/model",
+        "mlflow-artifacts:/0/{coded}/artifacts/{theirs}/model",
+        "mlflow-artifacts:/0/{theirs}/artifacts/model%2fa",
+        "mlflow-artifacts:/8/artifacts/model",
+        "runs:/{theirs}/model?x",
+        "runs:/{theirs}/%6dodel",
+    ],
+)
+def test_a_folder_here_is_not_hidden_behind_a_run_elsewhere(ci: Door, source: str) -> None:
+    run_id, _ = ci.run_with_model()
+    assert ci.put(f"0/{run_id}/artifacts/{THEIRS}/model/MLmodel", b"to be written over").status == 200
+    coded = f"%{ord(run_id[0]):02x}{run_id[1:]}"
+    answer = register(ci, source.format(run=run_id, theirs=THEIRS, coded=coded), run_id=THEIRS)
+    assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
+    assert not Version.objects.exists()
+
+
+# --- Conformance ------------------------------------------------------------------------------------------------------
+
+
+def test_in_conformance_runs_a_source_need_not_hold_files_nor_be_in_our_store(ci: Door, settings: Any) -> None:
+    run_id = ci.run()
+    assert register(ci, f"runs:/{run_id}/model", run_id=run_id).status == 400
+    settings.VOUCH_CONFORMANCE = True
+    assert register(ci, f"runs:/{run_id}/model", run_id=run_id).status == 200
+    assert register(ci, f"mlflow-artifacts:/0/{run_id}/artifacts/model", run_id=run_id).status == 200
+    Experiment.objects.update(artifact_location="file:///tmp/shared")
+    local = f"/tmp/shared/{run_id}/artifacts/model"
+    for source in (local, f"file://{local}"):
+        assert register(ci, source, run_id=run_id).body["model_version"]["source"] == source
+        assert "To use a local path as a model version source" in register(ci, source).message
+    assert register(ci, f"/tmp/shared/{run_id}-2/artifacts/model", run_id=run_id).status == 400
+    settings.VOUCH_CONFORMANCE = False
+    assert register(ci, local, run_id=run_id).status == 400
