@@ -7,18 +7,14 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 
 from accounts.actor import Actor
-from web.databricks import errors
 from web.mlflow import door
 from web.mlflow.door import JsonView, View, encoded
 from web.mlflow.wire import fields_of
 
-WORKSPACE_HEADER = "X-Databricks-Workspace-Id"
-
 
 def endpoint(**by_method: JsonView) -> Callable[..., HttpResponseBase]:
     """A Django view that authenticates the caller and answers with what the view of the request's method gives."""
-    views = {method: _json(view) for method, view in by_method.items()}
-    return door.endpoint(workspace_header=WORKSPACE_HEADER, refused=errors.refused, **views)
+    return door.endpoint(**{method: _json(view) for method, view in by_method.items()})
 
 
 def _json(view: JsonView) -> View:
