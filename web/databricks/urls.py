@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import comments, people, permissions, registry
+from web.databricks import comments, dbfs, people, permissions, registry
 from web.databricks.door import endpoint
 from web.mlflow import door
 from web.mlflow.door import encoded
@@ -39,10 +39,12 @@ _BESIDE: dict[str, Callable[..., HttpResponseBase]] = {
     ),
     "permissions/registered-models/<str:model_id>/permissionLevels": endpoint(GET=permissions.levels),
     "preview/scim/v2/Me": door.endpoint(GET=people.me),
+    "dbfs/list": endpoint(GET=dbfs.show),
 }
 
 urlpatterns: list[URLPattern] = [
     path(".well-known/databricks-config", configuration),
+    path("dbfs/<any:path>", door.endpoint(POST=dbfs.put)),
     *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
     *(path(f"api/2.0/{route}", view) for route, view in _BESIDE.items()),
 ]

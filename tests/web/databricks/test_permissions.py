@@ -45,11 +45,12 @@ def written(door: Databricks, version: Version, *entries: dict[str, str], method
 
 def own(answer: Answer) -> dict[str, str]:
     """The levels held for the model itself, by holder."""
-    found = {}
-    for each in answer.body["access_control_list"]:
-        name = each.get("user_name") or each.get("group_name") or each.get("service_principal_name")
-        found |= {name: p["permission_level"] for p in each["all_permissions"] if not p["inherited"]}
-    return found
+    return {
+        each.get("user_name") or each.get("group_name") or each["service_principal_name"]: held["permission_level"]
+        for each in answer.body["access_control_list"]
+        for held in each["all_permissions"]
+        if not held["inherited"]
+    }
 
 
 def roles(version: Version, username: str) -> set[str]:
