@@ -44,7 +44,7 @@ _BESIDE: dict[str, Callable[..., HttpResponseBase]] = {
 
 urlpatterns: list[URLPattern] = [
     path(".well-known/databricks-config", configuration),
-    path("dbfs/<any:path>", door.endpoint(POST=dbfs.put)),
+    path("dbfs/<path:path>", door.endpoint(POST=dbfs.put)),
     *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
     *(path(f"api/2.0/{route}", view) for route, view in _BESIDE.items()),
 ]

@@ -27,7 +27,7 @@ MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMINISTRATOR})
 REVIEWERS = MAINTAINERS | {Role.REVIEWER}
 ASKERS = REVIEWERS | {Role.CONTRIBUTOR}
 OPEN = {".well-known/databricks-config"}
-OF_ONES_OWN_UPLOADS = {"dbfs/<any:path>", "api/2.0/dbfs/list"}  # see test_dbfs
+OF_ONES_OWN_UPLOADS = {"dbfs/<path:path>", "api/2.0/dbfs/list"}  # see test_dbfs
 
 NOBODY: frozenset[Role] = frozenset()
 
