@@ -95,8 +95,9 @@ def transition_stage(actor: Actor, fields: Fields) -> dict[str, Any]:
         comment=fields.text("comment"),
         archive_existing=fields.flag("archive_existing_versions"),
     )
-    facts = resolving.version_facts(actor, name, number)
-    return {"model_version_databricks": _version(actor, facts)}
+    moved = _version(actor, resolving.version_facts(actor, name, number))
+    # Releases of 2024 look for it under the first of the two names.
+    return {"model_version": moved, "model_version_databricks": moved}
 
 
 def _named(fields: Fields) -> tuple[str, str, str]:
