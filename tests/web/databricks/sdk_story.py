@@ -151,7 +151,7 @@ if not OLD:
     assert details.help.links[0].url.startswith(f"{url}/promotions/"), details
 activity = reviewer.approve_transition_request(gated, held, PRODUCTION, False).activity
 assert "auc" in activity.system_comment, activity
-assert reviewer.approve_transition_request(gated, held, "Production", False).activity == activity
+assert reviewer.approve_transition_request(gated, held, PRODUCTION, False).activity == activity
 assert stage(held, gated) == "None"
 
 # Comments on a version: written, changed and deleted by who wrote them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from django.test import Client
 
 from accounts.models import Workspace
 from tests import make
+from tests.live import ROOT, Live
 from tests.web.mlflow.conftest import Door
+from tests.web.mlflow.test_clients import GENERATIONS, run
 
 pytestmark = pytest.mark.django_db
 
@@ -43,3 +46,20 @@ def test_workspaces_are_not_made_changed_or_deleted_here(root: Door) -> None:
         assert (status, answer["error_code"]) == (403, "PERMISSION_DENIED")
         assert "operator" in answer["message"]
     assert list(Workspace.objects.values_list("slug", "name")) == [("default", "Default")]
+
+
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_the_stock_client_signs_in_with_a_password_and_names_its_workspace(
+    live: Live, generation: str, tmp_path: Path
+) -> None:
+    told = run(
+        live,
+        generation,
+        tmp_path,
+        str(ROOT / "tests" / "web" / "mlflow" / "signing_in.py"),
+        MLFLOW_TRACKING_TOKEN="",
+        MLFLOW_TRACKING_USERNAME="anybody",
+        MLFLOW_TRACKING_PASSWORD=live.token("ci"),
+        MLFLOW_WORKSPACE="default",
+    )
+    assert "all is well" in told
