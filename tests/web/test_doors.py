@@ -33,9 +33,10 @@ OPEN = {
     "/api/v1/docs",
 }
 GAP = re.compile(r"<(?:(?P<kind>\w+):)?\w+>")
+MARKS = re.compile(r"\(\?:[^)]*\)\?|[\^$]")  # of a regular expression: what may be there, the beginning, the end
 FILLED = {"uuid": str(uuid.UUID(int=0)), "int": "1"}
 NATIVE = "/api/v1/"
-WIRES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/version")
+WIRES = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/version", "/get-artifact", "/model-versions/", "/dbfs/")
 
 
 def routes(resolver: URLResolver | None = None, before: str = "/") -> Iterator[str]:
@@ -45,7 +46,7 @@ def routes(resolver: URLResolver | None = None, before: str = "/") -> Iterator[s
         if isinstance(pattern, URLResolver):
             yield from routes(pattern, path)
         elif isinstance(pattern, URLPattern):
-            yield GAP.sub(lambda gap: FILLED.get(gap["kind"], "x"), path)
+            yield GAP.sub(lambda gap: FILLED.get(gap["kind"], "x"), MARKS.sub("", path))
 
 
 ALL = [path for path in routes() if not path.startswith("/admin/") and path != NATIVE]
