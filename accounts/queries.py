@@ -14,7 +14,7 @@ from django.db import connection
 from django.db.models import Q, QuerySet
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry, Grant, Token, User, UserKind, Workspace
+from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind, Workspace
 from accounts.roles import Action, Role, Scope
 from core.errors import NotFound
 
@@ -179,6 +179,22 @@ def workspaces_of(user: User) -> list[Workspace]:
         return list(Workspace.objects.order_by("slug"))
     held = Grant.objects.filter(_held_by([user.pk])).values("workspace_id")
     return list(Workspace.objects.filter(pk__in=held).order_by("slug"))
+
+
+def own_workspace(actor: Actor, slug: str = "") -> Workspace:
+    """The workspace that the actor acts in; WorkspaceNotFound when `slug` names another."""
+    if slug and slug != actor.workspace_slug:
+        raise WorkspaceNotFound(slug=slug)
+    return Workspace.objects.get(pk=actor.workspace_id)
+
+
+def user_of(actor: Actor) -> User:
+    return User.objects.get(pk=actor.user_id)
+
+
+def teams_of(actor: Actor) -> QuerySet[Team]:
+    """The teams of the actor's workspace that he belongs to, by name."""
+    return Team.objects.filter(workspace_id=actor.workspace_id, members=actor.user_id).order_by("name")
 
 
 def tokens_of(actor: Actor) -> QuerySet[Token]:

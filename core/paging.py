@@ -58,11 +58,35 @@ def paginate(rows: QuerySet[Row], *, order: Sequence[str], size: int, token: str
     bound_to = digest([list(order), query])
     if token:
         rows = rows.filter(_after(order, _opened(token, bound_to)))
-    found = list(rows.order_by(*order)[: size + 1])
+    return _page(list(rows.order_by(*order)[: size + 1]), order, size, bound_to)
+
+
+def paginate_together(
+    lists: Sequence[QuerySet[Any]], *, order: Sequence[str], size: int, token: str, query: object
+) -> Page[Any]:
+    """One page of several lists in one: `paginate`, with one query for each list.
+
+    Each has the columns of `order`, and the last tells the rows of all of them apart. All go the same way: either every
+    column of `order` has its `-`, or none.
+    """
+    bound_to = digest([list(order), query])
+    if token:
+        after = _after(order, _opened(token, bound_to))
+        lists = [rows.filter(after) for rows in lists]
+    found = [row for rows in lists for row in rows.order_by(*order)[: size + 1]]
+    found.sort(key=lambda row: _place(row, order), reverse=order[0].startswith("-"))
+    return _page(found[: size + 1], order, size, bound_to)
+
+
+def _page(found: list[Row], order: Sequence[str], size: int, bound_to: str) -> Page[Row]:
+    """The page that `found` begins with, which holds one row more when another page follows."""
     if len(found) <= size:
         return Page(found, "")
-    last = found[size - 1]
-    return Page(found[:size], _sealed([_value(last, column.lstrip("-")) for column in order], bound_to))
+    return Page(found[:size], _sealed(_place(found[size - 1], order), bound_to))
+
+
+def _place(row: Model, order: Sequence[str]) -> list[Any]:
+    return [_value(row, column.lstrip("-")) for column in order]
 
 
 def _after(order: Sequence[str], values: Sequence[Any]) -> Q:

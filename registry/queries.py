@@ -32,6 +32,7 @@ from registry.models import (
     Check,
     Comment,
     Delivery,
+    Following,
     Model,
     Occupancy,
     Policy,
@@ -59,6 +60,19 @@ def find_model(actor: Actor, name: object) -> Model:
     if model is None:
         raise ModelNotFound(name=name)
     return model
+
+
+def find_model_by_id(actor: Actor, model_id: uuid.UUID) -> Model:
+    """The model with this id; ModelNotFound. One query."""
+    model = Model.objects.visible_to(actor).filter(pk=model_id).first()
+    if model is None:
+        raise ModelNotFound(name=str(model_id))
+    return model
+
+
+def following_of(actor: Actor, model_id: uuid.UUID) -> Following | None:
+    """Whether the actor follows a model that he can see, or has muted it. One query."""
+    return Following.objects.filter(model=model_id, user=actor.user_id).first()
 
 
 def versions(actor: Actor) -> QuerySet[Version]:

@@ -17,18 +17,20 @@ class NoToken(Denied):
     """Send a token: `Authorization: Bearer TOKEN` (MLFLOW_TRACKING_TOKEN), or Basic with the token as password."""
 
 
-def actor_of(request: HttpRequest, *, workspace_header: str) -> Actor:
+def actor_of(request: HttpRequest, *workspace_headers: str, number_header: str = "") -> Actor:
     """Who is calling, by the token alone; cookies are not looked at.
 
-    A token acts in one workspace: `workspace_header`, when it is sent, must name that one. Raises NoToken, BadToken,
-    TokenExpired, WorkspaceNotFound.
+    A token acts in one workspace: each of `workspace_headers`, when it is sent, must name that one; `number_header` may
+    also give its number. Raises NoToken, BadToken, TokenExpired, WorkspaceNotFound.
     """
     actor = tokens.authenticate(
         _token(request), address=address_of(request), request_id=getattr(request, "request_id", "")
     )
-    named = request.headers.get(workspace_header)
-    if named and named != actor.workspace_slug:
-        raise WorkspaceNotFound(slug=named)
+    for header in (*workspace_headers, number_header):
+        named = request.headers.get(header)
+        by_number = header == number_header and named == str(actor.workspace_id)
+        if named and named != actor.workspace_slug and not by_number:
+            raise WorkspaceNotFound(slug=named)
     return actor
 
 

@@ -19,7 +19,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 # Token doors: they know no cookies, and need none of what pages need.
-_TOKEN_DOORS = ("/api/", "/ajax-api/", "/.well-known/")
+_TOKEN_DOORS = ("/api/", "/ajax-api/", "/.well-known/", "/dbfs/")
 _PROBES = frozenset({"/health", "/version", "/livez", "/readyz"})
 
 

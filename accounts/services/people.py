@@ -305,7 +305,7 @@ def set_team(actor: Actor, *, name: str, usernames: list[str]) -> Team:
     )
     team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     for role in set(team.grants.values_list("role", flat=True)):
-        _may_give(actor, Role(role))
+        require_giving(actor, Role(role))
     team.members.set(members)
     verb = Verb.TEAM_CREATED if created else Verb.TEAM_UPDATED
     audit.record(actor, verb, subject=f"team {team.name}", data={"members": [user.username for user in members]})
@@ -317,7 +317,7 @@ def give(
     actor: Actor, role: Role, *, user: User | None = None, team: Team | None = None, model_id: uuid.UUID | None = None
 ) -> Grant:
     """Give a user or a team a role in the actor's workspace, or for one model of it. Repeating it is harmless."""
-    _may_give(actor, role)
+    require_giving(actor, role)
     if team and team.workspace_id != actor.workspace_id:
         raise TeamNotFound(team=team.name)
     if team:
@@ -330,7 +330,7 @@ def give(
         model_id=model_id,  # type: ignore[misc]  # None asks for NULL, which the stubs do not know
     )
     if created:
-        audit.record(actor, Verb.GRANT_GIVEN, subject=str(user or team), data=_told(grant))
+        audit.record(actor, Verb.GRANT_GIVEN, subject=str(user or team), data=told(grant))
     return grant
 
 
@@ -339,7 +339,7 @@ def give_by_name(
     actor: Actor, role: Role, *, username: str = "", team_name: str = "", model_id: uuid.UUID | None = None
 ) -> tuple[Grant, bool]:
     """`give` to a user or a team of this name; returns the grant and whether it is new."""
-    _may_give(actor, role)
+    require_giving(actor, role)
     if bool(username) == bool(team_name):
         raise OneHolder
     user = _locked_user(username) if username else None
@@ -362,18 +362,20 @@ def take(actor: Actor, grant_id: int) -> None:
     grant = Grant.objects.select_for_update().filter(workspace_id=actor.workspace_id, pk=grant_id).first()
     if grant is None:
         raise GrantNotFound
-    _may_give(actor, Role(grant.role))
-    audit.record(actor, Verb.GRANT_REVOKED, subject=str(grant.user or grant.team), data=_told(grant))
+    require_giving(actor, Role(grant.role))
+    audit.record(actor, Verb.GRANT_REVOKED, subject=str(grant.user or grant.team), data=told(grant))
     grant.delete()
 
 
-def _may_give(actor: Actor, role: Role) -> None:
+def require_giving(actor: Actor, role: Role) -> None:
+    """Return when the actor may give and take this role, else raise Denied."""
     require(actor, Action.EDIT_GRANTS)
     if role == Role.ADMINISTRATOR and Role.ADMINISTRATOR not in actor.roles:
         raise OnlyAdministratorsGrantThat
 
 
-def _told(grant: Grant) -> dict[str, object]:
+def told(grant: Grant) -> dict[str, object]:
+    """What the audit log keeps of a grant."""
     return {
         "role": grant.role,
         "user": grant.user.username if grant.user else None,

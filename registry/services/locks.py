@@ -35,6 +35,14 @@ def locked_model(actor: Actor, name: object) -> Model:
     return model
 
 
+def locked_model_by_id(actor: Actor, model_id: uuid.UUID) -> Model:
+    """`locked_model`, by the model's id."""
+    model = _locked(Model.objects.visible_to(actor).filter(pk=model_id))
+    if model is None:
+        raise ModelNotFound(name=str(model_id))
+    return model
+
+
 def _locked(visible: QuerySet[Model]) -> Model | None:
     return visible.select_for_update(of=("self",), no_key=True).first()
 

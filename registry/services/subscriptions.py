@@ -18,7 +18,7 @@ from core.http import checked_url
 from registry.delivery import chat_egress
 from registry.errors import UnknownMailWhen
 from registry.models import Following, MailWhen, Model, Notification, NotificationSettings
-from registry.queries import find_model
+from registry.queries import find_model, following_of
 
 
 def settings_of(actor: Actor) -> NotificationSettings:
@@ -75,7 +75,7 @@ def unfollow(actor: Actor, name: object) -> None:
 
 def following(actor: Actor, model: Model) -> Following | None:
     """Whether the actor follows a model that he can see, or has muted it. One query."""
-    found = Following.objects.filter(model=model, user=actor.user_id).first()
+    found = following_of(actor, model.pk)
     if found:
         found.model = model
     return found

@@ -26,7 +26,7 @@ class TokenAuthentication(BaseAuthentication):
     """`request.auth` is the Actor. Raises NoToken, BadToken, TokenExpired, WorkspaceNotFound."""
 
     def authenticate(self, request: Request) -> tuple[Caller, Actor]:
-        actor = actor_of(request._request, workspace_header=WORKSPACE_HEADER)
+        actor = actor_of(request._request, WORKSPACE_HEADER)
         return Caller(actor), actor
 
 

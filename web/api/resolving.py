@@ -56,7 +56,7 @@ def resolve_uri(request: HttpRequest) -> HttpResponse:
 
 
 def _answer(request: HttpRequest) -> HttpResponse:
-    actor = actor_of(request, workspace_header=WORKSPACE_HEADER)
+    actor = actor_of(request, WORKSPACE_HEADER)
     refuse_unknown(request.GET, _KNOWN)
     uri = request.GET.get("uri", "")
     reference = parse(uri)
@@ -68,7 +68,7 @@ def _answer(request: HttpRequest) -> HttpResponse:
         known = found
         waiting.until(actor, known.model_id, lambda: generation_of(known.model_id) != known.generation, at_most=at_most)
         # His token may have been revoked while he waited.
-        found = resolve(actor_of(request, workspace_header=WORKSPACE_HEADER), reference)
+        found = resolve(actor_of(request, WORKSPACE_HEADER), reference)
     if has(request, found.etag):
         return _unchanged(found.etag)
     return _told(found.etag, orjson.dumps(_body(uri, found)))

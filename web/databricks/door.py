@@ -6,14 +6,10 @@ from collections.abc import Callable
 
 from django.http import HttpResponseBase
 
-from web.databricks import errors
 from web.mlflow import door
 from web.mlflow.door import JsonView, json
-
-WORKSPACE_HEADER = "X-Databricks-Workspace-Id"
 
 
 def endpoint(**by_method: JsonView) -> Callable[..., HttpResponseBase]:
     """A Django view that authenticates the caller and answers with what the view of the request's method gives."""
-    views = {method: json(view) for method, view in by_method.items()}
-    return door.endpoint(workspace_header=WORKSPACE_HEADER, refused=errors.refused, **views)
+    return door.endpoint(**{method: json(view) for method, view in by_method.items()})

@@ -10,11 +10,14 @@ from typing import Any
 from django.conf import settings
 
 from accounts.actor import Actor
+from accounts.verbs import Verb
+from registry.activities import Activity
 from registry.discussion import may_delete, may_edit
 from registry.lifecycle import Act, State
-from registry.models import Approval, Comment
+from registry.models import Approval, Comment, Following, Model, Promotion
 from registry.resolving import VersionFacts
 from registry.review import Standing
+from web.databricks.levels import level_of
 from web.mlflow import encode
 from web.mlflow.encode import millis
 
@@ -22,6 +25,20 @@ _ACTIONS = {
     Act.APPROVE: "APPROVE_TRANSITION_REQUEST",
     Act.REJECT: "REJECT_TRANSITION_REQUEST",
     Act.WITHDRAW: "CANCEL_TRANSITION_REQUEST",
+}
+# The nearest of its own: a kind that the SDK does not know is nothing to it. `activity_type_detail` tells them apart.
+_KINDS = {
+    Verb.PROMOTION_REQUESTED: "REQUESTED_TRANSITION",
+    Verb.PROMOTION_APPROVED: "APPROVED_REQUEST",
+    Verb.PROMOTION_PROMOTED: "APPLIED_TRANSITION",
+    Verb.PROMOTION_BYPASSED: "APPLIED_TRANSITION",
+    Verb.PROMOTION_ROLLED_BACK: "APPLIED_TRANSITION",
+    Verb.PROMOTION_REJECTED: "REJECTED_REQUEST",
+    Verb.PROMOTION_WITHDRAWN: "CANCELLED_REQUEST",
+    Verb.PROMOTION_SUPERSEDED: "CANCELLED_REQUEST",
+    Verb.PROMOTION_EXPIRED: "CANCELLED_REQUEST",
+    Verb.VERSION_TRANSITIONED: "SYSTEM_TRANSITION",
+    Verb.COMMENT_CREATED: "NEW_COMMENT",
 }
 
 
@@ -64,7 +81,7 @@ def _decision(standing: Standing, kind: str) -> dict[str, Any]:
     promotion = standing.promotion
     return _activity(
         standing,
-        id=str(promotion.pk),
+        id=f"{promotion.pk}.{promotion.state}",
         kind=kind,
         user=promotion.decided_by.username if promotion.decided_by else "",
         comment=promotion.reason,
@@ -107,19 +124,74 @@ def _told(standing: Standing) -> str:
     return f"{version} was not moved: its promotion is {promotion.state}."
 
 
-def version(facts: VersionFacts, requests: Iterable[Standing]) -> dict[str, Any]:
-    """ModelVersionDatabricks: MLflow's with the open requests."""
-    return {**encode.version(facts), "open_requests": [request(standing) for standing in requests]}
+def version(
+    actor: Actor, facts: VersionFacts, requests: Iterable[Standing], following: Following | None
+) -> dict[str, Any]:
+    """ModelVersionDatabricks: MLflow's with the open requests, the caller's level, and whether he is told of it."""
+    subscription = "DEFAULT" if following is None else "UNSUBSCRIBED" if following.muted else "ALL_EVENTS"
+    return {
+        **encode.version(facts),
+        "open_requests": [request(standing) for standing in requests],
+        "permission_level": level_of(actor.roles_for(facts.model_id)),
+        "email_subscription_status": subscription,
+    }
+
+
+def model(actor: Actor, row: Model, newest: Iterable[VersionFacts]) -> dict[str, Any]:
+    """ModelDatabricks: MLflow's with its id, by which permissions name it, and the caller's level."""
+    level = level_of(actor.roles_for(row.pk))
+    return {**encode.model(row, newest), "id": str(row.pk), "permission_level": level}
+
+
+def activity(actor: Actor, happened: Activity) -> dict[str, Any]:
+    """Activity; `activity_type_detail` (the event as our log and webhooks call it) and `promotion` are ours."""
+    moved = {"from_stage": happened.from_stage, "to_stage": happened.to_stage} if happened.promotion else {}
+    promotion = happened.promotion
+    return {
+        "id": happened.id,
+        "activity_type": _KINDS[happened.kind],
+        "activity_type_detail": happened.kind,
+        "user_id": happened.by,
+        "comment": happened.said,
+        **moved,
+        "system_comment": _why(happened),
+        "creation_timestamp": millis(happened.at),
+        "last_updated_timestamp": millis(
+            happened.comment.edited_at if happened.comment and happened.comment.edited_at else happened.at
+        ),
+        "available_actions": _acts_on(actor, happened.comment) if happened.comment else [],
+        **({"promotion": str(promotion.pk), "page": settings.VOUCH_URL + promotion.page} if promotion else {}),
+    }
+
+
+def _why(happened: Activity) -> str:
+    """In words, what the kind does not say."""
+    match happened:
+        case Activity(kind=Verb.VERSION_TRANSITIONED, promotion=Promotion() as by):
+            return f"It left {happened.from_stage}, since version {by.version.number} was moved there."
+        case Activity(kind=Verb.PROMOTION_BYPASSED):
+            return "An administrator bypassed the policy."
+        case Activity(kind=Verb.PROMOTION_ROLLED_BACK):
+            return "It was rolled back to."
+        case Activity(kind=Verb.PROMOTION_SUPERSEDED):
+            return "The request was closed, since it could not be carried out any more."
+        case Activity(kind=Verb.PROMOTION_EXPIRED):
+            return "The request expired."
+    return ""
 
 
 def comment(actor: Actor, row: Comment) -> dict[str, Any]:
     """CommentObject, with what `actor` can do to it."""
-    possible = {"EDIT_COMMENT": may_edit(actor, row), "DELETE_COMMENT": may_delete(actor, row)}
     return {
         "id": str(row.pk),
         "user_id": row.author.username,
         "comment": row.text,
         "creation_timestamp": millis(row.created_at),
         "last_updated_timestamp": millis(row.edited_at or row.created_at),
-        "available_actions": [name for name, allowed in possible.items() if allowed],
+        "available_actions": _acts_on(actor, row),
     }
+
+
+def _acts_on(actor: Actor, row: Comment) -> list[str]:
+    possible = {"EDIT_COMMENT": may_edit(actor, row), "DELETE_COMMENT": may_delete(actor, row)}
+    return [name for name, allowed in possible.items() if allowed]

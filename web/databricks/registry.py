@@ -1,4 +1,4 @@
-"""Transition requests, and transitions with a comment."""
+"""Models and versions with what Databricks tells of them besides; transition requests, transitions with a comment."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import uuid
 from typing import Any
 
 from accounts.actor import Actor
+from core.paging import page_size
 from registry import queries, resolving
+from registry.activities import activities
 from registry.errors import ReasonMissing
 from registry.lifecycle import Stage, State
 from registry.resolving import VersionFacts
@@ -14,6 +16,34 @@ from registry.review import Standing, standings
 from registry.services import keyless, promotions
 from web.databricks import encode
 from web.mlflow.wire import Fields
+
+_ACTIVITIES = 100  # on a page, unless the caller says otherwise
+_PAGE_LIMIT = 1000
+
+
+def get_model(actor: Actor, fields: Fields) -> dict[str, Any]:
+    name = fields.required("name")
+    model = queries.find_model(actor, name)
+    newest = resolving.newest_in_stages(actor, name, list(Stage))
+    return {"registered_model_databricks": encode.model(actor, model, newest)}
+
+
+def get_version(actor: Actor, fields: Fields) -> dict[str, Any]:
+    facts = resolving.version_facts(actor, fields.required("name"), fields.required("version"))
+    return {"model_version_databricks": _version(actor, facts)}
+
+
+def _version(actor: Actor, facts: VersionFacts) -> dict[str, Any]:
+    return encode.version(actor, facts, _open_of(actor, facts), queries.following_of(actor, facts.model_id))
+
+
+def get_activities(actor: Actor, fields: Fields) -> dict[str, Any]:
+    """What happened to a version, the newest first. The SDK has no call for it; Databricks' own pages have."""
+    facts = resolving.version_facts(actor, fields.required("name"), fields.required("version"))
+    size = page_size(fields.whole("max_results"), default=_ACTIVITIES, limit=_PAGE_LIMIT, field="max_results")
+    page = activities(actor, facts.id, size=size, token=fields.text("page_token"))
+    told = [encode.activity(actor, happened) for happened in page.items]
+    return {"activities": told, **({"next_page_token": page.next_token} if page.next_token else {})}
 
 
 def create_request(actor: Actor, fields: Fields) -> dict[str, Any]:
@@ -65,8 +95,9 @@ def transition_stage(actor: Actor, fields: Fields) -> dict[str, Any]:
         comment=fields.text("comment"),
         archive_existing=fields.flag("archive_existing_versions"),
     )
-    facts = resolving.version_facts(actor, name, number)
-    return {"model_version_databricks": encode.version(facts, _open_of(actor, facts))}
+    moved = _version(actor, resolving.version_facts(actor, name, number))
+    # Releases of 2024 look for it under the first of the two names.
+    return {"model_version": moved, "model_version_databricks": moved}
 
 
 def _named(fields: Fields) -> tuple[str, str, str]:

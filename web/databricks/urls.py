@@ -7,8 +7,9 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import comments, registry
+from web.databricks import comments, dbfs, people, permissions, registry
 from web.databricks.door import endpoint
+from web.mlflow import door
 from web.mlflow.door import encoded
 
 
@@ -26,10 +27,24 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "comments/create": endpoint(POST=comments.create),
     "comments/update": endpoint(PATCH=comments.update),
     "comments/delete": endpoint(DELETE=comments.delete),
+    "databricks/registered-models/get": endpoint(GET=registry.get_model),
+    "databricks/model-versions/get": endpoint(GET=registry.get_version),
     "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
+    "model-versions/get-activities": endpoint(GET=registry.get_activities),
+}
+# What Databricks has beside MLflow's part of its API.
+_BESIDE: dict[str, Callable[..., HttpResponseBase]] = {
+    "permissions/registered-models/<str:model_id>": endpoint(
+        GET=permissions.show, PUT=permissions.replace, PATCH=permissions.change
+    ),
+    "permissions/registered-models/<str:model_id>/permissionLevels": endpoint(GET=permissions.levels),
+    "preview/scim/v2/Me": door.endpoint(GET=people.me),
+    "dbfs/list": endpoint(GET=dbfs.show),
 }
 
 urlpatterns: list[URLPattern] = [
     path(".well-known/databricks-config", configuration),
+    path("dbfs/<path:path>", door.endpoint(POST=dbfs.put)),
     *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
+    *(path(f"api/2.0/{route}", view) for route, view in _BESIDE.items()),
 ]

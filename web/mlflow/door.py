@@ -16,7 +16,9 @@ from web.auth import actor_of
 from web.mlflow import errors
 from web.mlflow.wire import Fields, fields_of
 
+# Most routes are the same for the clients of MLflow and of Databricks: either's header is looked at everywhere.
 WORKSPACE_HEADER = "X-MLFLOW-WORKSPACE"
+DATABRICKS_WORKSPACE_HEADER = "X-Databricks-Workspace-Id"  # its clients take a workspace's id for a number
 
 View = Callable[Concatenate[Actor, HttpRequest, ...], HttpResponseBase]
 JsonView = Callable[Concatenate[Actor, Fields, ...], dict[str, Any]]
@@ -28,29 +30,21 @@ class BodyCutOff(Invalid):
     field = "body"
 
 
-def endpoint(
-    *,
-    workspace_header: str = WORKSPACE_HEADER,
-    refused: Callable[[HttpRequest, Refusal], HttpResponseBase] = errors.refused,
-    **by_method: View,
-) -> Callable[..., HttpResponseBase]:
-    """A Django view that authenticates the caller and runs the view of the request's method.
-
-    `refused` makes the answer to a refusal; it and the header that names a workspace differ on the wires built on this.
-    """
+def endpoint(**by_method: View) -> Callable[..., HttpResponseBase]:
+    """A Django view that authenticates the caller and runs the view of the request's method."""
 
     @csrf_exempt
     def view(request: HttpRequest, **captured: str) -> HttpResponseBase:
         try:
-            actor = actor_of(request, workspace_header=workspace_header)
+            actor = actor_of(request, WORKSPACE_HEADER, number_header=DATABRICKS_WORKSPACE_HEADER)
             wanted = by_method.get(request.method or "")
             if wanted is None:
                 return errors.wrong_method(request, list(by_method))
             return wanted(actor, request, **captured)
         except Refusal as refusal:
-            return refused(request, refusal)
+            return errors.refused(request, refusal)
         except UnreadablePostError:
-            return refused(request, BodyCutOff())
+            return errors.refused(request, BodyCutOff())
         except OperationalError as error:
             if answer := errors.busy(request, error):
                 return answer

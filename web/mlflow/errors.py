@@ -19,6 +19,7 @@ from registry.errors import (
     VersionNotFound,
 )
 from web.auth import NoToken
+from web.mlflow.details import details
 
 # The first class that fits decides. Statuses and codes are those that the reference server gives: clients branch on
 # them (a missing alias is 400 there). None is a 5xx: stock clients repeat those for minutes, POSTs too.
@@ -50,9 +51,10 @@ _WORDS: dict[type[Refusal], str] = {
 _BUSY = frozenset({"55P03", "57014", "40001", "40P01"})
 
 
-def refused(request: HttpRequest, refusal: Refusal, **more: object) -> JsonResponse:
+def refused(request: HttpRequest, refusal: Refusal) -> JsonResponse:
     """The answer to a refusal; `reasons` and `page` are ours, and ignored by the stock clients."""
     status, code = next((status, code) for kind, status, code in _ANSWERS if isinstance(refusal, kind))
+    more: dict[str, object] = {"details": list(details(refusal))}
     if refusal.reasons:
         more["reasons"] = list(refusal.reasons)
     if refusal.link:

@@ -14,7 +14,7 @@ from web.mlflow.errors import wrong_method
 SPEAKS = "3.17.2"  # the release of MLflow whose wire this is
 _CAPABILITIES: dict[str, Any] = {
     "store_type": "SqlStore",
-    "workspaces_enabled": False,
+    "workspaces_enabled": True,
     "trace_archival_enabled": False,
     "multipart_uploads_enabled": False,
     "multipart_downloads_enabled": False,

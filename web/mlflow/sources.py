@@ -19,7 +19,7 @@ from accounts.actor import Actor
 from core import text
 from core.errors import Invalid
 from lineage.models import LoggedModel, Run
-from lineage.queries import LoggedModelNotFound, RunNotFound, find_run
+from lineage.queries import LoggedModelNotFound, RunNotFound, files_under, find_run
 from lineage.services.artifacts import Place
 from registry.queries import find_version
 from registry.references import parse
@@ -45,6 +45,10 @@ _PLAIN = re.compile(r"[A-Za-z-]+:/+[A-Za-z0-9._@+=:,~ /-]+")
 _HOST_ADDRESSED = frozenset({"http", "https", "ftp", "sftp", "hdfs", "viewfs", "r2", "b2", "abfss"})
 # What clients send of a prompt, whose text is a tag and which has no files.
 _NO_SOURCE = frozenset({"dummy-source", "prompt-template"})
+
+
+# Where a client copies the files to that registers with Databricks what was logged elsewhere (web/databricks/dbfs.py).
+COPIES = "/databricks/mlflow/tmp-external-source"
 
 
 class SourceClimbs(Invalid):
@@ -114,9 +118,19 @@ def read(actor: Actor, *, source: str, run_id: str, model_id: str, of_prompt: bo
         return _of_store(actor, source, run_id, model_id)
     if scheme in _HOST_ADDRESSED:
         raise HostAddressedSource(source=source, scheme=scheme)
+    if scheme == "dbfs" and (copy := copy_at(source[len("dbfs:") :])):
+        return _of_copy(actor, source, run_id, model_id, *copy)
     logged_model = _known_model(actor, model_id)
     run = _known_run(actor, run_id)
     return Source(Origin(source=source, run=run, run_ref=run_id, logged_model=logged_model), ours=False)
+
+
+def copy_at(path: str) -> tuple[str, str] | None:
+    """The name of the upload that a path of Databricks' file system lies in, and the path below; None outside."""
+    if not path.startswith(f"{COPIES}/"):
+        return None
+    name, _, inside = path.removeprefix(f"{COPIES}/").strip("/").partition("/")
+    return (name, inside) if name else None
 
 
 def _is_straight(source: str) -> None:
@@ -248,6 +262,17 @@ def _known_model(actor: Actor, model_id: str) -> LoggedModel | None:
     except LoggedModelNotFound:
         return None
     raise LoggedModelNotFound(logged_model=model_id)
+
+
+def _of_copy(actor: Actor, source: str, run_id: str, model_id: str, name: str, path: str) -> Source:
+    place = Place(upload_name=name)
+    # The client adds the name of the directory that it copied, also where it has copied what is in it.
+    if not files_under(place.existing_folder(actor), path):
+        path = path.partition("/")[2]
+    run = _known_run(actor, run_id)
+    logged_model = logged_model_named(actor, model_id) if model_id else None
+    origin = Origin(source=source, place=place, path=path, run=run, run_ref=run_id, logged_model=logged_model)
+    return Source(origin, ours=True)
 
 
 def _known_run(actor: Actor, run_id: str) -> Run | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
-from web.mlflow import artifacts, logged_models, registry, server, tracking, versions
+from web.mlflow import artifacts, logged_models, registry, server, tracking, versions, workspaces
 from web.mlflow.door import endpoint, json
 
 
@@ -77,9 +77,18 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow-artifacts/artifacts/<any:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
 }
 
+# Of the third version of the wire.
+_LATER: dict[str, Callable[..., HttpResponseBase]] = {
+    "mlflow/server-info": server.capabilities,
+    "mlflow/workspaces": endpoint(GET=json(workspaces.list_own), POST=workspaces.change),
+    "mlflow/workspaces/<str:name>": endpoint(
+        GET=json(workspaces.get), PATCH=workspaces.change, DELETE=workspaces.change
+    ),
+}
+
 urlpatterns: list[URLPattern] = [
     path("health", server.health),
     path("version", endpoint(GET=server.version)),
-    *(path(f"{prefix}/3.0/mlflow/server-info", server.capabilities) for prefix in _PREFIXES),
     *(path(f"{prefix}/2.0/{route}", view) for prefix in _PREFIXES for route, view in _ENDPOINTS.items()),
+    *(path(f"{prefix}/3.0/{route}", view) for prefix in _PREFIXES for route, view in _LATER.items()),
 ]

@@ -64,3 +64,8 @@ def judge(reviewer: Actor) -> Databricks:
 @pytest.fixture
 def other_judge(second_reviewer: Actor) -> Databricks:
     return Databricks(make.token(second_reviewer))
+
+
+@pytest.fixture
+def root(administrator: Actor) -> Databricks:
+    return Databricks(make.token(administrator))

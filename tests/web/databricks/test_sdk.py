@@ -10,8 +10,8 @@ import pytest
 
 from tests.live import ROOT, Live
 
-# The client environment holds the SDK as well: MLflow depends on it, and its lock pins both.
-PYTHON = ROOT / ".venvs" / "mlflow-3" / "bin" / "python"
+# The client environments hold the SDK as well: MLflow depends on it, and their locks pin both.
+RELEASES = [pytest.param("mlflow-2", id="0.30"), pytest.param("mlflow-3", id="0.156")]
 GATED = """
 from accounts.queries import system_actor
 from accounts.services import people
@@ -23,13 +23,15 @@ policies.write(system_actor(people.default_workspace()), Scope(pattern="gated*")
 """
 
 
-def test_a_promotion_as_the_sdk_tells_it(live: Live, tmp_path: Path) -> None:
-    if not PYTHON.exists():
-        pytest.skip(f"{PYTHON} is not there: bootstrap.py test makes it")
+@pytest.mark.parametrize("environment", RELEASES)
+def test_every_call_of_the_sdk(live: Live, environment: str, tmp_path: Path) -> None:
+    python = ROOT / ".venvs" / environment / "bin" / "python"
+    if not python.exists():
+        pytest.skip(f"{python} is not there: bootstrap.py test makes it")
     live.manage("shell", "--no-imports", "-c", GATED)
     tokens = {f"VOUCH_{account.upper()}_TOKEN": live.token(account) for account in ("ci", "reviewer", "admin")}
     client = subprocess.run(
-        [str(PYTHON), str(ROOT / "tests" / "web" / "databricks" / "sdk_story.py"), live.url, "sdk story"],
+        [str(python), str(ROOT / "tests" / "web" / "databricks" / "sdk_story.py"), live.url, f"sdk {environment}"],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), **tokens},
         capture_output=True,

@@ -1,4 +1,7 @@
-"""Refusals in Databricks' form: MLflow's, and `details` in the types of google.rpc, which its SDK reads."""
+"""What a refusal says besides its message, in the types of google.rpc, which Databricks' SDK reads.
+
+On the routes that both wires share it cannot be known which client asks; MLflow's ignore what they do not know.
+"""
 
 from __future__ import annotations
 
@@ -6,23 +9,16 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.conf import settings
-from django.http import HttpRequest, JsonResponse
 
 from core.errors import Invalid, Refusal
 from registry.errors import ReviewNeeded
 from registry.gates import Judged
-from web.mlflow import errors
 
 _DOMAIN = "vouch"
 _TYPES = "type.googleapis.com/google.rpc."
 
 
-def refused(request: HttpRequest, refusal: Refusal) -> JsonResponse:
-    """The answer to a refusal."""
-    return errors.refused(request, refusal, details=list(_details(refusal)))
-
-
-def _details(refusal: Refusal) -> Iterator[dict[str, Any]]:
+def details(refusal: Refusal) -> Iterator[dict[str, Any]]:
     """ErrorInfo always; then what is missing, the field at fault and the page to go on, where there are such."""
     approvals: Sequence[str] = refusal.context.get("approvals", ())
     gates: Sequence[Judged] = refusal.context.get("gates", ())
