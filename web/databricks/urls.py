@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import comments, registry
+from web.databricks import comments, registry, webhooks
 from web.databricks.door import endpoint
 from web.mlflow.door import encoded
 
@@ -26,6 +26,11 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "comments/create": endpoint(POST=comments.create),
     "comments/update": endpoint(PATCH=comments.update),
     "comments/delete": endpoint(DELETE=comments.delete),
+    "registry-webhooks/create": endpoint(POST=webhooks.create),
+    "registry-webhooks/list": endpoint(GET=webhooks.search),
+    "registry-webhooks/update": endpoint(PATCH=webhooks.update),
+    "registry-webhooks/delete": endpoint(DELETE=webhooks.delete),
+    "registry-webhooks/test": endpoint(POST=webhooks.test),
     "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
 }
 

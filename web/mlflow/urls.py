@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
-from web.mlflow import artifacts, logged_models, registry, server, tracking
+from web.mlflow import artifacts, logged_models, registry, server, tracking, webhooks
 from web.mlflow.door import endpoint, json
 
 
@@ -41,6 +41,11 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/model-versions/get": endpoint(GET=json(registry.get_version)),
     "mlflow/model-versions/transition-stage": endpoint(POST=json(registry.transition_stage)),
     "mlflow/model-versions/get-download-uri": endpoint(GET=json(registry.download_uri)),
+    "mlflow/webhooks": endpoint(POST=json(webhooks.create), GET=json(webhooks.search)),
+    "mlflow/webhooks/<str:webhook_id>": endpoint(
+        GET=json(webhooks.get), PATCH=json(webhooks.update), DELETE=json(webhooks.delete)
+    ),
+    "mlflow/webhooks/<str:webhook_id>/test": endpoint(POST=json(webhooks.test)),
     "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),
     "mlflow/experiments/get": endpoint(GET=json(tracking.get_experiment)),
     "mlflow/experiments/get-by-name": endpoint(GET=json(tracking.get_experiment_by_name)),

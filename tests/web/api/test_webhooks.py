@@ -18,7 +18,7 @@ from registry.policy import Scope
 from registry.services import catalog, redelivery, webhooks
 from tests import make
 from tests.web.api.conftest import Api, api_of
-from web.api import waiting
+from web import waiting
 
 pytestmark = pytest.mark.django_db
 
