@@ -66,11 +66,7 @@ _LONGEST_REST_ASKED_FOR = datetime.timedelta(hours=1)
 # --- What and where ---------------------------------------------------------------------------------------------------
 def egress() -> Egress:
     """Where webhooks may lie, as the operator has it; ImproperlyConfigured."""
-    everywhere = _EVERYWHERE if settings.VOUCH_CONFORMANCE else ()  # the receivers of those tests lie on this machine
-    return _egress((*settings.VOUCH_WEBHOOK_NETWORKS, *everywhere), tuple(settings.VOUCH_WEBHOOK_PORTS))
-
-
-_EVERYWHERE = ("0.0.0.0/0", "::/0")
+    return _egress(tuple(settings.VOUCH_WEBHOOK_NETWORKS), tuple(settings.VOUCH_WEBHOOK_PORTS))
 
 
 def chat_egress() -> Egress:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
 
@@ -16,6 +15,7 @@ from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.models import User, Workspace
 from accounts.permissions import require
+from accounts.queries import folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import sealing
@@ -277,7 +277,7 @@ def _put_header(webhook: Webhook, plain: str) -> str:
 
 def _made_before(webhook: Webhook, secret: str, header: str) -> Webhook | None:
     """The webhook that its owner made alike within the last minutes, and that nobody has changed since."""
-    if settings.VOUCH_CONFORMANCE or not webhook.workspace.folds_repeated_creates:
+    if not folds_repeated_creates(webhook.workspace_id):
         return None
     same = ("workspace", "model", "pattern", "name", "description", "url", "verbs", "targets", "events", "format",
             "owner", "disabled_because")  # fmt: skip
