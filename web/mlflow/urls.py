@@ -8,7 +8,7 @@ from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
 from web.mlflow import artifacts, logged_models, registry, server, tracking, webhooks
-from web.mlflow.door import endpoint, json
+from web.mlflow.door import bare, endpoint, json
 
 
 class AnyPath:
@@ -43,7 +43,7 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/model-versions/get-download-uri": endpoint(GET=json(registry.download_uri)),
     "mlflow/webhooks": endpoint(POST=json(webhooks.create), GET=json(webhooks.search)),
     "mlflow/webhooks/<str:webhook_id>": endpoint(
-        GET=json(webhooks.get), PATCH=json(webhooks.update), DELETE=json(webhooks.delete)
+        GET=bare(webhooks.get), PATCH=json(webhooks.update), DELETE=bare(webhooks.delete)
     ),
     "mlflow/webhooks/<str:webhook_id>/test": endpoint(POST=json(webhooks.test)),
     "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),

@@ -142,7 +142,7 @@ def search(actor: Actor, fields: Fields) -> dict[str, Any]:
     }
 
 
-def get(actor: Actor, fields: Fields, webhook_id: str) -> dict[str, Any]:
+def get(actor: Actor, webhook_id: str) -> dict[str, Any]:
     return {"webhook": _encoded(found(actor, webhook_id, Format.MLFLOW))}
 
 
@@ -167,7 +167,7 @@ def update(actor: Actor, fields: Fields, webhook_id: str) -> dict[str, Any]:
     return _webhook(actor, webhook.pk)
 
 
-def delete(actor: Actor, fields: Fields, webhook_id: str) -> dict[str, Any]:
+def delete(actor: Actor, webhook_id: str) -> dict[str, Any]:
     webhooks.delete(actor, found(actor, webhook_id, Format.MLFLOW).pk)
     return {}
 
