@@ -34,10 +34,10 @@ def receivers() -> Iterator[Receivers]:
 
 
 @pytest.fixture(scope="module")
-def live(tmp_path_factory: pytest.TempPathFactory, django_db_blocker: Any) -> Iterator[Live]:
+def live(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Iterator[Live]:
     """A server that may send to this machine, and a process that sends."""
     allowed = {"VOUCH_WEBHOOK_NETWORKS": "127.0.0.0/8"}
-    with serving(tmp_path_factory.mktemp("webhooks"), "webhooks", **allowed) as server:
+    with serving(tmp_path_factory.mktemp("webhooks"), f"webhooks_{worker_id}", **allowed) as server:
         command = [sys.executable, "manage.py", "shell", "--no-imports", "-c", SENDER]
         with subprocess.Popen(command, cwd=ROOT, env=server.env) as sender:
             try:
