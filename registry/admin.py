@@ -73,7 +73,7 @@ class WebhookAdmin(ReadOnly):
     list_filter = ("workspace", "format", "active", "disabled_because")
     search_fields = ("id__exact", "model__name__exact")
     ordering = ("-id",)
-    exclude = ("secret", "previous_secret")
+    exclude = ("secret", "previous_secret", "authorization")
     actions = ("disable", "enable")
 
     @admin.action(description="Disable the selected webhooks")

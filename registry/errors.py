@@ -438,6 +438,48 @@ class UntoldVerb(Invalid):
     none to be told of all."""
 
 
+class UnknownEvent(Invalid):
+    """{field} {value!r} is not an event that webhooks of the format {format} can ask for: use one of {known}."""
+
+    field = "events"
+
+
+class AskedTwice(Invalid):
+    """{field} names {value} twice: name each event once."""
+
+    field = "events"
+
+
+class OnlyOfAll(Invalid):
+    """{field} names {value}, which a webhook for one model never hears of: leave it out, or make one for all models."""
+
+    field = "events"
+
+
+class NeverHappens(Invalid):
+    """{value} does not happen here, so there is nothing to send: test the webhook with another of its events."""
+
+    field = "event"
+
+
+class BadHeader(Invalid):
+    """{field} cannot be sent as a header: use at most {limit} characters of printable ASCII on one line, without spaces
+    around them."""
+
+    field = "authorization"
+
+
+class SendsNoHeader(Invalid):
+    """Only webhooks of the format {known} send an authorization, not those of {format}: leave {field} out."""
+
+    field = "authorization"
+
+
+class NeededAnew(Invalid):
+    """Another host must not get the {field} that the one before was given: send another one along, or an empty one for
+    none."""
+
+
 class TooMany(Invalid):
     """{field} has {count} entries; at most {limit} fit."""
 

@@ -53,6 +53,7 @@ class Letter:
     webhook_id: str
     at: float
     body: bytes = b""
+    head: dict[str, str] = field(default_factory=dict)  # names in lower case
 
 
 # --- For those who use them -------------------------------------------------------------------------------------------
@@ -74,6 +75,10 @@ class Receivers:
     def bodies(self, name: str) -> dict[str, Any]:
         """The events that arrived, by the ids of their deliveries."""
         return {webhook_id: json.loads(body) for webhook_id, body in self._ask("bodies", name, 0).items()}
+
+    def sent(self, name: str) -> list[tuple[dict[str, str], bytes]]:
+        """The letters that arrived at one of them: the headers, their names in lower case, and the body."""
+        return [(head, body.encode()) for head, body in self._ask("sent", name, 0)]
 
     def count(self, name: str) -> int:
         return int(self._ask("count", name, 0))
@@ -145,12 +150,13 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self._unread += data
         while (end := self._unread.find(b"\r\n\r\n")) >= 0:
-            head = dict(line.lower().split(b": ", 1) for line in self._unread[:end].split(b"\r\n")[1:])
-            whole = end + 4 + int(head.get(b"content-length", b"0"))
+            lines = [line.split(": ", 1) for line in self._unread[:end].decode("latin-1").split("\r\n")[1:]]
+            head = {name.lower(): value for name, value in lines}
+            whole = end + 4 + int(head.get("content-length", "0"))
             if len(self._unread) < whole:
                 return
             body, self._unread = self._unread[end + 4 : whole], self._unread[whole:]
-            self._book.letters.append(Letter(head.get(b"webhook-id", b"").decode(), time.time(), body))
+            self._book.letters.append(Letter(head.get("webhook-id", ""), time.time(), body, head))
             self._begun()
             if status := _ANSWERS.get(self._book.sort):
                 self._transport.write(b"HTTP/1.1 " + status + b"\r\ncontent-length: 0\r\n\r\n")
@@ -245,6 +251,8 @@ def _tell(books: dict[str, Book]) -> None:
             told = [(letter.webhook_id, letter.at) for letter in book.letters[first:]]
         elif what == "bodies":
             told = {letter.webhook_id: letter.body.decode() for letter in book.letters}
+        elif what == "sent":
+            told = [(letter.head, letter.body.decode()) for letter in book.letters]
         else:
             told = {"count": len(book.letters), "connections": book.connections, "most": book.most}[what]
         print(json.dumps(told), flush=True)

@@ -8,12 +8,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from accounts.verbs import Verb
-from registry.formats.message import JSON, Message, Sending, as_bytes, identity_headers
+from registry.formats.message import JSON, Kind, Message, Sending, as_bytes, identity_headers
 from registry.formats.told import Told, payload
 from registry.formats.words import for_slack
 from registry.lifecycle import Stage
 
-_HAVE_A_NAME = frozenset({Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED})
+_HAVE_A_NAME = (Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
+_MOVED, _ASKED = "MODEL_VERSION_TRANSITIONED_{}", "TRANSITION_REQUEST_{}CREATED"
+
+# By these clients ask.
+NAMES: Mapping[str, Kind] = {
+    "REGISTERED_MODEL_CREATED": Kind(Verb.MODEL_CREATED),
+    "MODEL_VERSION_CREATED": Kind(Verb.VERSION_REGISTERED),
+    "MODEL_VERSION_TAG_SET": Kind(Verb.VERSION_TAGGED),
+    "COMMENT_CREATED": Kind(Verb.COMMENT_CREATED),
+    _MOVED.format("STAGE"): Kind(Verb.VERSION_TRANSITIONED),
+    **{_MOVED.format(f"TO_{stage.upper()}"): Kind(Verb.VERSION_TRANSITIONED, stage) for stage in _HAVE_A_NAME},
+    _ASKED.format(""): Kind(Verb.PROMOTION_REQUESTED),
+    **{_ASKED.format(f"TO_{stage.upper()}_"): Kind(Verb.PROMOTION_REQUESTED, stage) for stage in _HAVE_A_NAME},
+}
 
 
 def expresses(told: Told) -> bool:
@@ -30,7 +43,7 @@ def written(told: Told, sending: Sending) -> Message:
         {
             **ours,
             "delivery_id": sending.delivery_id,
-            "event": event_name(told, sending.stages),
+            "event": event_name(told, sending),
             "webhook_id": sending.webhook_id,
             "event_timestamp": int(told.at.timestamp() * 1000),
             "model_name": told.model,
@@ -43,23 +56,19 @@ def written(told: Told, sending: Sending) -> Message:
     return Message(headers, body)
 
 
-def event_name(told: Told, stages: object = ()) -> str:
-    """What Databricks calls the event for a webhook that is narrowed to `stages` (none: to all)."""
+def names(told: Told) -> tuple[str, ...]:
+    """By which of its names an event goes, the narrowest first."""
     stage = told.data.get("stage")
-    to = str(stage).upper() if stages and stage in _HAVE_A_NAME else ""
-    if told.verb == Verb.VERSION_TRANSITIONED:
-        return f"MODEL_VERSION_TRANSITIONED_TO_{to}" if to else "MODEL_VERSION_TRANSITIONED_STAGE"
-    if told.verb == Verb.PROMOTION_REQUESTED:
-        return f"TRANSITION_REQUEST_TO_{to}_CREATED" if to else "TRANSITION_REQUEST_CREATED"
-    return _NAMES[told.verb]
+    fitting = [name for name, kind in NAMES.items() if kind.verb == told.verb and kind.stage in ("", stage)]
+    return tuple(sorted(fitting, key=lambda name: not NAMES[name].stage))
 
 
-_NAMES = {
-    Verb.MODEL_CREATED: "REGISTERED_MODEL_CREATED",
-    Verb.VERSION_REGISTERED: "MODEL_VERSION_CREATED",
-    Verb.VERSION_TAGGED: "MODEL_VERSION_TAG_SET",
-    Verb.COMMENT_CREATED: "COMMENT_CREATED",
-}
+def event_name(told: Told, sending: Sending) -> str:
+    """What the event is called for a webhook: as it asked for it, or narrowly if it is narrowed to stages."""
+    narrowest, *_ = known = names(told)
+    if asked := [name for name in known if name in sending.events]:
+        return asked[0]
+    return narrowest if sending.stages and not sending.events else known[-1]
 
 
 # --- Its events -------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import Any
 
 from standardwebhooks import Webhook
 
+from accounts.verbs import Verb
 from core.canonical import canonical_json
 
 JSON = "application/json"
@@ -23,6 +24,7 @@ class Sending:
     at: datetime.datetime  # of the attempt, aware
     secrets: Sequence[str]  # the live ones, newest first
     stages: Sequence[str]  # that the webhook is narrowed to; empty: all
+    events: Sequence[str] = ()  # that it asked for in the words of its wire; empty: it has none
 
     @property
     def timestamp(self) -> str:
@@ -33,6 +35,14 @@ class Sending:
     def newest_secret(self) -> str:
         """The one that formats with a single signature sign with; empty when there is none."""
         return self.secrets[0] if self.secrets else ""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What stands behind a name by which clients of a wire ask for an event."""
+
+    verb: Verb | None  # None: there is no such event here, so nothing is ever told
+    stage: str = ""  # only of moves there; empty: of all
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,40 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from accounts.verbs import Verb
-from registry.formats.message import JSON, Message, Sending, as_bytes
+from registry.formats.message import JSON, Kind, Message, Sending, as_bytes
 from registry.formats.told import Told
+
+# By these, `entity.action`, clients ask. Prompts are models with a tag, which only the events of their making show;
+# budgets there are none.
+NAMES: Mapping[str, Kind] = {
+    "registered_model.created": Kind(Verb.MODEL_CREATED),
+    "model_version.created": Kind(Verb.VERSION_REGISTERED),
+    "model_version_tag.set": Kind(Verb.VERSION_TAGGED),
+    "model_version_tag.deleted": Kind(Verb.VERSION_TAGGED),
+    "model_version_alias.created": Kind(Verb.ALIAS_SET),
+    "model_version_alias.deleted": Kind(Verb.ALIAS_REMOVED),
+    "prompt.created": Kind(Verb.MODEL_CREATED),
+    "prompt_version.created": Kind(Verb.VERSION_REGISTERED),
+    "prompt_tag.set": Kind(None),
+    "prompt_tag.deleted": Kind(None),
+    "prompt_version_tag.set": Kind(None),
+    "prompt_version_tag.deleted": Kind(None),
+    "prompt_alias.created": Kind(None),
+    "prompt_alias.deleted": Kind(None),
+    "budget_policy.exceeded": Kind(None),
+}
+_IS_PROMPT, _PROMPT_TEXT = "mlflow.prompt.is_prompt", "mlflow.prompt.text"
+_OF_PROMPTS = frozenset({_IS_PROMPT, _PROMPT_TEXT, "_mlflow_prompt_type"})  # the client's own tags
 
 
 def expresses(told: Told) -> bool:
     return told.verb in TELLS
+
+
+def names(told: Told) -> tuple[str, ...]:
+    """By which of its names an event goes."""
+    entity, action, _ = _EVENTS[told.verb](told)
+    return (f"{entity}.{action}",)
 
 
 def written(told: Told, sending: Sending) -> Message:
@@ -26,7 +54,7 @@ def written(told: Told, sending: Sending) -> Message:
             "action": action,
             "timestamp": told.at.astimezone(datetime.UTC).isoformat(),
             "data": {"name": told.model, **data},
-            "workspace": told.workspace,
+            **({"workspace": told.workspace} if told.workspace else {}),
         }
     )
     headers = {
@@ -46,17 +74,24 @@ def written(told: Told, sending: Sending) -> Message:
 
 
 def _model_created(told: Told) -> tuple[str, str, dict[str, Any]]:
-    tags, description = told.data.get("tags") or {}, told.data.get("description") or ""
+    tags, description = _tags(told), told.data.get("description") or ""
+    if _is_prompt(tags):
+        return "prompt", "created", {"tags": _own(tags), "description": description}
     return "registered_model", "created", {"tags": tags, "description": description}
 
 
 def _version_registered(told: Told) -> tuple[str, str, dict[str, Any]]:
+    tags, description = _tags(told), told.data.get("description") or None
+    if _is_prompt(tags):
+        template = tags.get(_PROMPT_TEXT)
+        data = {"version": _version(told), "template": template, "tags": _own(tags), "description": description}
+        return "prompt_version", "created", data
     data = {
         "version": _version(told),
         "source": told.data.get("source"),
         "run_id": told.data.get("run") or None,
-        "tags": told.data.get("tags") or {},
-        "description": told.data.get("description") or None,
+        "tags": tags,
+        "description": description,
     }
     return "model_version", "created", data
 
@@ -75,6 +110,18 @@ def _alias_set(told: Told) -> tuple[str, str, dict[str, Any]]:
 
 def _alias_removed(told: Told) -> tuple[str, str, dict[str, Any]]:
     return "model_version_alias", "deleted", {"alias": told.data.get("alias")}
+
+
+def _tags(told: Told) -> dict[str, Any]:
+    return told.data.get("tags") or {}
+
+
+def _is_prompt(tags: Mapping[str, Any]) -> bool:
+    return str(tags.get(_IS_PROMPT, "")).lower() == "true"
+
+
+def _own(tags: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in tags.items() if key not in _OF_PROMPTS}
 
 
 def _version(told: Told) -> str:

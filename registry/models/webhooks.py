@@ -20,6 +20,7 @@ from accounts.roles import Action
 from accounts.verbs import Verb
 from core import sealing, text
 from core.ids import uuid7
+from registry.formats import Format, names_of
 from registry.models.catalog import Model
 from registry.policy import Scope
 from registry.references import target_in
@@ -49,6 +50,7 @@ class Disabled(models.TextChoices):
     BY_HAND = "by hand", "somebody switched it off"
     GONE = "gone", "the receiver answered 410 Gone"
     FAILING = "failing", "nothing was delivered in five days"
+    TESTING = "test mode", "only tests are sent"
 
 
 class Webhook(models.Model):
@@ -59,12 +61,18 @@ class Webhook(models.Model):
     model = models.ForeignKey(Model, null=True, blank=True, on_delete=models.CASCADE, related_name="+")
     pattern = models.CharField(max_length=255, blank=True)
     name = models.CharField(max_length=100, blank=True)
+    description = models.TextField(blank=True)
     url = models.CharField(max_length=2000)
     verbs = ArrayField(models.CharField(max_length=64), default=list, blank=True)  # empty: every event
     # Stages, and aliases behind an '@': of what concerns another place nothing is told. Empty: every one.
     targets = ArrayField(models.CharField(max_length=256), default=list, blank=True)
+    # What a client of MLflow or Databricks asked for, in the words of its wire: they tell events apart that are one
+    # verb here. `verbs` follows from it then, and `targets` is empty. Empty itself: verbs and targets say all.
+    events = ArrayField(models.CharField(max_length=64), default=list, blank=True)
     format = models.CharField(max_length=16, default="vouch")
-    # Sealed (`core.sealing`); the one before lives on for a while after a rotation.
+    # Sealed (`core.sealing`): the header Authorization that each message carries, and the secret that signs it; empty:
+    # none. The secret before lives on for a while after a rotation.
+    authorization = models.TextField(blank=True, editable=False)
     secret = models.TextField(blank=True, editable=False)
     previous_secret = models.TextField(blank=True, editable=False)
     previous_until = models.DateTimeField(null=True, blank=True)
@@ -120,6 +128,11 @@ class Webhook(models.Model):
         parts = urlsplit(self.url)
         return f"{parts.scheme}://{parts.netloc}"
 
+    @property
+    def heard(self) -> list[str]:
+        """By what names a client of its format's wire would ask for what it hears; none where it has no wire."""
+        return self.events or names_of(Format(self.format), self.verbs, self.targets)
+
     def hears(self, verb: str, data: Mapping[str, Any]) -> bool:
         """Whether it asked for an event, of a model that it is about. Not for a test, which is owed otherwise."""
         if verb == Verb.WEBHOOK_TESTED:
@@ -135,6 +148,10 @@ class Webhook(models.Model):
         """The secrets that sign at `now`, the newest first; none for a format that has no signature."""
         living = self.previous_secret and self.previous_until and self.previous_until > now
         return [self._opened(sealed) for sealed in (self.secret, self.previous_secret if living else "") if sealed]
+
+    def header(self) -> str:
+        """The header Authorization that its receiver is sent; empty: none."""
+        return self._opened(self.authorization) if self.authorization else ""
 
     def _opened(self, sealed: str) -> str:
         """A secret, opened once for all that is sent in a turn."""

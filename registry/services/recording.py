@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,7 +120,7 @@ def _values(made: Made, now: datetime.datetime) -> dict[str, Any]:
         "number": number,
         "before": delivery.attempts,
         "at": made.at,
-        "headers": json.dumps(dict(made.letter.headers) if made.letter else {}),
+        "headers": json.dumps(_shown(made.letter.headers) if made.letter else {}),
         "status": sent.status,
         "answer": _kept(sent.answer.decode(errors="replace")),
         "duration": round(sent.seconds * 1000),
@@ -131,6 +131,11 @@ def _values(made: Made, now: datetime.datetime) -> dict[str, Any]:
         "finished_at": None if pause else now,
         "revision": made.webhook.revision,
     }
+
+
+def _shown(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers as they were sent, but for what opens somebody else's door."""
+    return {name: "…" if name.lower() == "authorization" else value for name, value in headers.items()}
 
 
 def _kept(text: str) -> str:

@@ -15,7 +15,8 @@ from accounts.audit import Event
 from accounts.verbs import Verb
 from core.ids import first_at
 from registry.delivery import call_sender
-from registry.errors import DeliveryNotFound, TooManyTests, TriedOnce, WebhookDisabled
+from registry.errors import DeliveryNotFound, NeverHappens, TooManyTests, TriedOnce, UnknownEvent, WebhookDisabled
+from registry.formats import Format, asked_for
 from registry.models import Delivery, Webhook
 from registry.models.webhooks import DeliveryState
 from registry.outbox import emit_all
@@ -27,16 +28,21 @@ _BATCH = 5_000  # of them in one statement, so that none runs into its time limi
 
 
 @transaction.atomic
-def test(actor: Actor, webhook_id: uuid.UUID) -> Delivery:
+def test(actor: Actor, webhook_id: uuid.UUID, *, event: str = "") -> Delivery:  # noqa: PT028 - no test of ours
     """Owe the event of this test to this webhook alone, even a disabled one. It is tried once.
 
-    Raises WebhookNotFound, TooManyTests.
+    `event`: an example of this one is sent, in the words of the wire of the webhook's format. Raises WebhookNotFound,
+    TooManyTests, UnknownEvent, NeverHappens.
     """
     webhook = locked_webhook(actor, webhook_id)
+    if event:
+        _refuse_untold(Format(webhook.format), event)
     tests = Delivery.objects.filter(webhook=webhook, verb=Verb.WEBHOOK_TESTED, test=True)
     if tests.filter(state=DeliveryState.PENDING).count() >= TESTS_AT_ONCE:
         raise TooManyTests(limit=TESTS_AT_ONCE)
     told = {"webhook": str(webhook.pk), "name": webhook.name, "origin": webhook.origin}
+    if event:
+        told["event"] = event
     [entry] = emit_all(actor, webhook.model, [Event(Verb.WEBHOOK_TESTED, f"webhook {webhook}", told)])
     delivery = Delivery.objects.create(webhook=webhook, entry=entry, verb=entry.verb, test=True, due_at=entry.at)
     transaction.on_commit(call_sender, robust=True)
@@ -90,6 +96,14 @@ def end_pending(webhook: Webhook, error: str) -> int:
         pending = pending.filter(test=False)
     ended: dict[str, Any] = {"state": DeliveryState.FAILED, "finished_at": timezone.now(), "error": error[:500]}
     return _in_batches(pending, at_most=MOST, **ended)
+
+
+def _refuse_untold(form: Format, event: str) -> None:
+    known = asked_for(form)
+    if event not in known:
+        raise UnknownEvent(field="event", value=event, format=form, known=", ".join(known) or "none")
+    if known[event].verb is None:
+        raise NeverHappens(value=event)
 
 
 def _refuse_disabled(webhook: Webhook) -> None:

@@ -23,7 +23,7 @@ def reseal() -> Resealed:
     """Seal the secrets of all webhooks and the addresses of people's chats anew, each in a transaction of its own."""
     count = 0
     unopened: list[str] = []
-    for pk in Webhook.objects.exclude(secret="").order_by("pk").values_list("pk", flat=True):
+    for pk in Webhook.objects.exclude(secret="", authorization="").order_by("pk").values_list("pk", flat=True):
         try:
             _reseal(pk)
             count += 1
@@ -42,10 +42,11 @@ def reseal() -> Resealed:
 @transaction.atomic
 def _reseal(pk: uuid.UUID) -> None:
     webhook = Webhook.objects.select_for_update(no_key=True).get(pk=pk)
-    for field in ("secret", "previous_secret"):
+    sealed = ("secret", "previous_secret", "authorization")
+    for field in sealed:
         if kept := getattr(webhook, field):
             setattr(webhook, field, sealed_anew(kept))
-    webhook.save(update_fields=["secret", "previous_secret"])
+    webhook.save(update_fields=sealed)
 
 
 @transaction.atomic

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import datetime
-import secrets
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,40 +15,25 @@ from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.models import User, Workspace
 from accounts.permissions import require
-from accounts.queries import session_actor
+from accounts.queries import folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
-from core import sealing, text
+from core import sealing
 from core.addresses import checked_url
 from registry.delivery import call_sender, egress
-from registry.errors import (
-    BadOverlap,
-    NoSuchOwner,
-    SecretIsMadeHere,
-    SignsNothing,
-    Stale,
-    TooMany,
-    TooManyWebhooks,
-    UnknownFormat,
-    UntoldVerb,
-)
-from registry.formats import Format, example_of, tells
+from registry.errors import BadOverlap, NeededAnew, SignsNothing, Stale, TooManyWebhooks
+from registry.formats import Format, verbs_behind
 from registry.models import Webhook
 from registry.models.webhooks import Disabled
 from registry.outbox import emit_all
 from registry.policy import Scope, refuse_bad_scope
-from registry.references import target_named
+from registry.services import webhook_parts as parts
+from registry.services.keyless import REPEATED_WITHIN
 from registry.services.locks import locked_for_webhooks, locked_webhook
 from registry.services.redelivery import end_pending
 
 LIMIT = 100  # of a workspace: each event looks at all of them
-TARGETS_LIMIT = 50
-NAME_LIMIT = 100
-SECRET_LIMIT = 500
 LONGEST_OVERLAP = 7 * 24
-# Their receivers are set up with a secret that somebody chose; those of the others verify with one of this form.
-_CHOSEN = frozenset({Format.MLFLOW, Format.DATABRICKS})
-_UNSIGNED = frozenset({Format.SLACK})
 
 
 @dataclass(frozen=True)
@@ -68,36 +51,54 @@ def create(
     url: object,
     scope: Scope = Scope(),  # noqa: B008 - it is frozen
     name: str = "",
+    description: str = "",
     verbs: Sequence[str] = (),
     targets: Sequence[str] = (),
+    events: Sequence[str] = (),
     format: str = Format.VOUCH,
     secret: str | None = None,
+    authorization: str = "",
+    disabled: Disabled | None = None,
+    folds: bool = False,
 ) -> Issued:
     """Have events told to `url`: those of a model, of models whose name fits a pattern, or of the workspace.
 
-    `verbs` (none: all that the format tells) and `targets` (stages, or '@' and an alias; none: all) narrow them. A
-    secret can be given for the formats `mlflow` and `databricks`. The actor is who is told when it fails. Raises
-    BadScope, ModelNotFound, TooManyWebhooks, BadUrl, UnknownFormat, UntoldVerb, BadTarget, TooMany, SecretIsMadeHere.
+    `verbs` (none: all that the format tells) and `targets` (stages, or '@' and an alias; none: all) narrow them; or
+    `events` does instead of both, in the words of the wire of `mlflow` or `databricks`. For these a secret can be
+    given, an empty one to have nothing signed, and for `databricks` a header `authorization`. `disabled`: why it is
+    that from the beginning. The actor is who is told when it fails. `folds`: what the same user has made alike a
+    moment before is returned in its place, for clients that repeat a call. Raises BadScope, ModelNotFound,
+    TooManyWebhooks, BadUrl, UnknownFormat, UntoldVerb, BadTarget, TooMany, UnknownEvent, AskedTwice, OnlyOfAll,
+    SecretIsMadeHere, BadHeader, SendsNoHeader.
     """
     refuse_bad_scope(scope, "webhook")
     model = locked_for_webhooks(actor, scope.model) if scope.model else None
     require(actor, Action.EDIT_WEBHOOK, model)
     workspace = Workspace.objects.select_for_update(no_key=True).get(pk=actor.workspace_id)
-    if Webhook.objects.living().filter(workspace=workspace).count() >= LIMIT:
-        raise TooManyWebhooks(limit=LIMIT)
-    form = _format(format)
+    form = parts.known_format(format)
+    asked = parts.known_events(form, events, of_one_model=model is not None)
     webhook = Webhook(
         workspace=workspace,
         model=model,
         pattern=scope.pattern.lower(),
-        name=_name(name),
+        name=parts.known_name(name),
+        description=parts.known_description(description),
         url=checked_url("url", url, egress()),
-        verbs=_verbs(form, verbs),
-        targets=_targets(targets),
+        verbs=verbs_behind(form, asked) if asked else parts.known_verbs(form, verbs),
+        targets=[] if asked else parts.known_targets(targets),
+        events=asked,
         format=form,
         owner=User.objects.get(pk=actor.user_id),
+        active=disabled is None,
+        disabled_because=disabled or "",
+        disabled_at=timezone.now() if disabled else None,
     )
-    plain = _put_secret(webhook, _new_secret(form, secret))
+    plain = _put_secret(webhook, parts.new_secret(form, secret))
+    header = _put_header(webhook, parts.known_header(form, authorization))
+    if folds and (earlier := _made_before(webhook, plain, header)):
+        return Issued(earlier)
+    if Webhook.objects.living().filter(workspace=workspace).count() >= LIMIT:
+        raise TooManyWebhooks(limit=LIMIT)
     webhook.save()
     _tell(actor, webhook, Verb.WEBHOOK_CREATED)
     return Issued(webhook, plain)
@@ -110,56 +111,71 @@ def update(
     *,
     expected: int | None = None,
     name: str | None = None,
+    description: str | None = None,
     url: object = None,
     verbs: Sequence[str] | None = None,
     targets: Sequence[str] | None = None,
+    events: Sequence[str] | None = None,
     owner: str | None = None,
+    secret: str | None = None,
+    authorization: str | None = None,
     active: bool | None = None,
+    disabled: Disabled | None = None,
+    secret_is_shown: bool = True,
 ) -> Issued:
     """Change what is not None; the same again changes nothing. What it is about and its format stay.
 
-    `expected` is the revision that it must still have, or Stale. `owner` names the user who is told when it fails.
-    `active`: switch it off, which ends what it is owed, or on again, which forgets that it failed. Another host gets
-    another secret at once, which is returned: what the receiver of before trusts is never signed for somebody else.
-    Raises WebhookNotFound, NoSuchOwner, and what `create` does.
+    `expected` is the revision that it must still have, or Stale. `events` replace verbs and targets, and other verbs
+    or targets replace those. `owner` names the user who is told when it fails. `active`: switch it off (`disabled`
+    says why, by hand if nothing), which ends what it is owed, or on again, which forgets that it failed.
+
+    Another host gets another secret at once, which is returned, and no header: what the receiver of before trusts is
+    never signed for somebody else. A caller who cannot be shown a secret (`secret_is_shown`) has to send along what
+    the webhook has of both, or NeededAnew. Raises WebhookNotFound, NoSuchOwner, and what `create` does.
     """
     webhook = locked_webhook(actor, webhook_id)
     _refuse_stale(webhook, expected)
     form, origin = Format(webhook.format), webhook.origin
-    wanted = {
-        "name": None if name is None else _name(name),
+    asked = None if events is None else parts.known_events(form, events, of_one_model=webhook.model_id is not None)
+    wanted: dict[str, Any] = {
+        "name": None if name is None else parts.known_name(name),
+        "description": None if description is None else parts.known_description(description),
         "url": None if url is None else checked_url("url", url, egress()),
-        "verbs": None if verbs is None else _verbs(form, verbs),
-        "targets": None if targets is None else _targets(targets),
-        "owner": None if owner is None else _owner(webhook, owner),
+        "verbs": None if verbs is None else parts.known_verbs(form, verbs),
+        "targets": None if targets is None else parts.known_targets(targets),
+        "owner": None if owner is None else parts.known_owner(webhook, owner),
     }
+    if asked:
+        wanted |= {"events": asked, "verbs": verbs_behind(form, asked), "targets": []}
+    elif any(wanted[what] is not None and set(wanted[what]) != set(getattr(webhook, what)) for what in _HEARD):
+        wanted["events"] = []
     changed = [what for what, value in wanted.items() if value is not None and value != getattr(webhook, what)]
-    switched = active is not None and active != webhook.active
-    if not changed and not switched:
-        return Issued(webhook)
     for what in changed:
         setattr(webhook, what, wanted[what])
-    plain = ""
-    if moved := webhook.origin != origin and form not in _UNSIGNED:
-        plain = _put_secret(webhook, _new_secret(form, None))
-    because = webhook.disabled_because
-    if switched:
-        webhook.active = not webhook.active
-        webhook.disabled_because = "" if webhook.active else Disabled.BY_HAND
-        webhook.disabled_at = None if webhook.active else timezone.now()
+    moved = webhook.origin != origin
+    plain = _new_secret(webhook, secret, moved=moved, is_shown=secret_is_shown)
+    if _new_header(webhook, authorization, moved=moved, is_asked=not secret_is_shown):
+        changed.append("authorization")
+    switched = _switch(webhook, active, disabled)
+    if not changed and not switched and plain is None:
+        return Issued(webhook)
     if "url" in changed or (switched and webhook.active):
         webhook.failing_since, webhook.failures, webhook.rests_until = None, 0, None
         transaction.on_commit(call_sender, robust=True)
     _save(webhook)
     if switched:  # switched on, what somebody wrote down in the very moment in which it was disabled
-        end_pending(webhook, f"the webhook was disabled: {Disabled(webhook.disabled_because or because).label}")
+        end_pending(webhook, f"the webhook was disabled: {switched.label}")
     if changed:
         _tell(actor, webhook, Verb.WEBHOOK_UPDATED, changed=changed)
-    if moved:
-        _tell(actor, webhook, Verb.WEBHOOK_SECRET_ROTATED, reason="its events go to another host")
+    if plain is not None:
+        why = "its events go to another host" if moved else "another one was given" if plain else "it was taken away"
+        _tell(actor, webhook, Verb.WEBHOOK_SECRET_ROTATED, reason=why)
     if switched:
         _tell(actor, webhook, Verb.WEBHOOK_ENABLED if webhook.active else Verb.WEBHOOK_DISABLED)
-    return Issued(webhook, plain)
+    return Issued(webhook, plain or "")
+
+
+_HEARD = ("verbs", "targets")
 
 
 @transaction.atomic
@@ -179,7 +195,7 @@ def rotate(
     webhook = locked_webhook(actor, webhook_id)
     _refuse_stale(webhook, expected)
     form = Format(webhook.format)
-    if form in _UNSIGNED:
+    if form in parts.UNSIGNED:
         raise SignsNothing(format=form)
     if (
         isinstance(overlap_hours, bool)
@@ -188,8 +204,8 @@ def rotate(
     ):
         raise BadOverlap(value=overlap_hours, limit=LONGEST_OVERLAP)
     before = webhook.secret
-    plain = _put_secret(webhook, _new_secret(form, secret))
-    if overlap_hours:
+    plain = _put_secret(webhook, parts.new_secret(form, secret))
+    if overlap_hours and before:
         webhook.previous_secret = before
         webhook.previous_until = timezone.now() + datetime.timedelta(hours=overlap_hours)
     _save(webhook)
@@ -199,7 +215,7 @@ def rotate(
 
 @transaction.atomic
 def delete(actor: Actor, webhook_id: uuid.UUID, *, expected: int | None = None) -> None:
-    """Take it away: what it was still owed is not sent any more, and its secrets are forgotten.
+    """Take it away: what it was still owed is not sent any more, and its secrets and its header are forgotten.
 
     Raises WebhookNotFound, Stale.
     """
@@ -207,6 +223,7 @@ def delete(actor: Actor, webhook_id: uuid.UUID, *, expected: int | None = None) 
     _refuse_stale(webhook, expected)
     webhook.retired_at = timezone.now()
     _put_secret(webhook, "")
+    _put_header(webhook, "")
     _save(webhook)
     end_pending(webhook, "the webhook was deleted")
     _tell(actor, webhook, Verb.WEBHOOK_DELETED)
@@ -238,6 +255,7 @@ def _tell(actor: Actor, webhook: Webhook, verb: Verb, **more: Any) -> None:
         "format": webhook.format,
         "verbs": webhook.verbs,
         "targets": webhook.targets,
+        "events": webhook.events,
         "active": webhook.active,
         "owner": webhook.owner.username if webhook.owner else None,
         **more,
@@ -252,46 +270,64 @@ def _put_secret(webhook: Webhook, plain: str) -> str:
     return plain
 
 
-def _new_secret(form: Format, given: str | None) -> str:
-    """The secret of a new webhook: the one that was given, one that is made, or none if nothing is signed."""
-    if given is not None:
-        if form not in _CHOSEN:
-            raise SecretIsMadeHere(format=form)
-        return text.free_text("secret", given, limit=SECRET_LIMIT, lines=False, empty=False)
-    if form in _UNSIGNED:
-        return ""
-    return "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
+def _put_header(webhook: Webhook, plain: str) -> str:
+    webhook.authorization = sealing.sealed(plain) if plain else ""
+    return plain
 
 
-def _format(value: str) -> Format:
-    try:
-        return Format(value)
-    except ValueError:
-        raise UnknownFormat(value=value, known=", ".join(Format)) from None
+def _made_before(webhook: Webhook, secret: str, header: str) -> Webhook | None:
+    """The webhook that its owner made alike within the last minutes, and that nobody has changed since."""
+    if not folds_repeated_creates(webhook.workspace_id):
+        return None
+    same = ("workspace", "model", "pattern", "name", "description", "url", "verbs", "targets", "events", "format",
+            "owner", "disabled_because")  # fmt: skip
+    since, now = timezone.now() - REPEATED_WITHIN, timezone.now()
+    alike = Webhook.objects.living().filter(**{name: getattr(webhook, name) for name in same})
+    for earlier in alike.filter(created_at__gte=since, revision=1).order_by("-id"):
+        if earlier.secrets(now) == ([secret] if secret else []) and earlier.header() == header:
+            return earlier
+    return None
 
 
-def _name(value: object) -> str:
-    return text.free_text("name", value, limit=NAME_LIMIT, lines=False)
+def _new_secret(webhook: Webhook, given: str | None, *, moved: bool, is_shown: bool) -> str | None:
+    """Put in the secret that was given, or that another host makes needful; returns it, or None if it stays."""
+    form, now = Format(webhook.format), timezone.now()
+    if given is None:
+        if not moved or not webhook.secret:
+            return None
+        if not is_shown:
+            raise NeededAnew(field="secret")
+        return _put_secret(webhook, parts.new_secret(form, None))
+    plain = parts.new_secret(form, given)
+    same = webhook.secrets(now)[:1] == [plain] if webhook.secret else not plain
+    return None if same else _put_secret(webhook, plain)
 
 
-def _verbs(form: Format, values: Sequence[str]) -> list[str]:
-    told = tells(form) - {Verb.WEBHOOK_TESTED}
-    for place, value in enumerate(values):
-        if value not in told:
-            raise UntoldVerb(field=f"verbs[{place}]", value=value, format=form, example=example_of(form))
-    return list(dict.fromkeys(values))
+def _new_header(webhook: Webhook, given: str | None, *, moved: bool, is_asked: bool) -> bool:
+    """Put in the header that was given, or none for another host; returns whether it is another one than before."""
+    before = webhook.header()
+    if given is None and moved and before and is_asked:
+        raise NeededAnew(field="authorization")
+    plain = parts.known_header(Format(webhook.format), ("" if moved else before) if given is None else given)
+    if plain == before:
+        return False
+    _put_header(webhook, plain)
+    return True
 
 
-def _targets(values: Sequence[str]) -> list[str]:
-    if len(values) > TARGETS_LIMIT:
-        raise TooMany(field="targets", count=len(values), limit=TARGETS_LIMIT)
-    named = [target_named(value, field=f"targets[{place}]") for place, value in enumerate(values)]
-    return list(dict.fromkeys(named))
+def _switch(webhook: Webhook, active: bool | None, because: Disabled | None) -> Disabled | None:
+    """Switch it on or off; returns why it is or was off, or None when that is as it was.
 
-
-def _owner(webhook: Webhook, username: str) -> User:
-    """The user of this name, who may manage the webhook."""
-    user = User.objects.named(username).filter(is_active=True).first()
-    if user is None or not session_actor(user, webhook.workspace).may(Action.EDIT_WEBHOOK, webhook.model_id):
-        raise NoSuchOwner(username=username)
-    return user
+    One that is off already stays off for its reason, unless it is to take tests alone from now on, or does so far.
+    """
+    if active is None or (active and webhook.active):
+        return None
+    before = Disabled(webhook.disabled_because) if webhook.disabled_because else None
+    if active:
+        webhook.active, webhook.disabled_because, webhook.disabled_at = True, "", None
+        return before
+    if before and (because in (None, before) or Disabled.TESTING not in (because, before)):
+        return None
+    reason = because or Disabled.BY_HAND
+    webhook.active, webhook.disabled_because, webhook.disabled_at = False, reason, timezone.now()
+    return reason

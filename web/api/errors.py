@@ -18,8 +18,8 @@ from accounts.services.tokens import BadToken, TokenExpired
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
 from registry.errors import Stale
 from web.api.parsing import BodyTooLarge
-from web.api.waiting import NoPlace
 from web.auth import NoToken
+from web.waiting import NoPlace
 
 MEDIA_TYPE = "application/problem+json"
 

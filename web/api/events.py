@@ -18,7 +18,7 @@ from registry import events
 from registry.delivery import told_by
 from registry.errors import UnknownVerb
 from registry.formats import payload
-from web.api import waiting
+from web import waiting
 from web.api.authentication import TokenAuthentication
 from web.api.bodies.events import EventPage
 from web.api.resource import Resource

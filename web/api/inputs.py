@@ -281,6 +281,7 @@ class _Listening(Input):
     """What a webhook is told, and where."""
 
     name = Text(max_length=100, required=False, help_text="For people.")
+    description = Text(max_length=5000, lines=True, required=False, help_text="For people.")
     verbs = serializers.ListField(
         child=Text(max_length=64, pattern=r"^[a-z_.]+$"),
         max_length=len(Verb),

@@ -17,7 +17,8 @@ from registry.lifecycle import State
 from registry.models import Promotion
 from registry.outlook import outlook
 from registry.services import afterwards, discussion, promotions, rollback
-from web.api import inputs, waiting
+from web import waiting
+from web.api import inputs
 from web.api.authentication import TokenAuthentication
 from web.api.bodies.promotions import PromotionBody, PromotionDetail
 from web.api.filters import PromotionFilters

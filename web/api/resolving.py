@@ -19,7 +19,7 @@ from registry.past import Then, resolve_at
 from registry.queries import generation_of
 from registry.references import parse
 from registry.resolving import Resolved, resolve
-from web.api import waiting
+from web import waiting
 from web.api.authentication import WORKSPACE_HEADER
 from web.api.bodies.resolving import ResolvedBody
 from web.api.bodies.shared import url

@@ -17,7 +17,8 @@ from registry.models import Delivery, Webhook
 from registry.policy import Scope
 from registry.services import redelivery, webhooks
 from registry.services.webhooks import Issued
-from web.api import inputs, waiting
+from web import waiting
+from web.api import inputs
 from web.api.bodies.shared import url
 from web.api.bodies.webhooks import CountBody, DeliveryBody, DeliveryDetail, IssuedWebhook, TestBody, WebhookBody
 from web.api.filters import DeliveryFilters, WebhookFilters

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import comments, dbfs, people, permissions, registry
+from web.databricks import comments, dbfs, people, permissions, registry, webhooks
 from web.databricks.door import endpoint
 from web.mlflow import door
 from web.mlflow.door import encoded
@@ -29,6 +29,11 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "comments/delete": endpoint(DELETE=comments.delete),
     "databricks/registered-models/get": endpoint(GET=registry.get_model),
     "databricks/model-versions/get": endpoint(GET=registry.get_version),
+    "registry-webhooks/create": endpoint(POST=webhooks.create),
+    "registry-webhooks/list": endpoint(GET=webhooks.search),
+    "registry-webhooks/update": endpoint(PATCH=webhooks.update),
+    "registry-webhooks/delete": endpoint(DELETE=webhooks.delete),
+    "registry-webhooks/test": endpoint(POST=webhooks.test),
     "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
     "model-versions/get-activities": endpoint(GET=registry.get_activities),
 }

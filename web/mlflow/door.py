@@ -62,6 +62,15 @@ def json(view: JsonView) -> View:
     return answering
 
 
+def bare(view: Callable[Concatenate[Actor, ...], dict[str, Any]]) -> View:
+    """A view of which the path says all: what else is sent is not looked at, as clients send no content type then."""
+
+    def answering(actor: Actor, request: HttpRequest, **captured: str) -> HttpResponse:
+        return encoded(view(actor, **captured))
+
+    return answering
+
+
 def encoded(body: dict[str, Any], **headers: str) -> HttpResponse:
     """`body` as the 200 that every success is: clients take 201 for a failure."""
     content = orjson.dumps(body)

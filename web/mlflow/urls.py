@@ -7,8 +7,8 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
-from web.mlflow import artifacts, logged_models, registry, server, tracking, versions, workspaces
-from web.mlflow.door import endpoint, json
+from web.mlflow import artifacts, logged_models, registry, server, tracking, versions, webhooks, workspaces
+from web.mlflow.door import bare, endpoint, json
 
 
 class AnyPath:
@@ -52,6 +52,11 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/model-versions/delete-tag": endpoint(DELETE=json(versions.delete_tag)),
     "mlflow/model-versions/transition-stage": endpoint(POST=json(versions.transition_stage)),
     "mlflow/model-versions/get-download-uri": endpoint(GET=json(versions.download_uri)),
+    "mlflow/webhooks": endpoint(POST=json(webhooks.create), GET=json(webhooks.search)),
+    "mlflow/webhooks/<str:webhook_id>": endpoint(
+        GET=bare(webhooks.get), PATCH=json(webhooks.update), DELETE=bare(webhooks.delete)
+    ),
+    "mlflow/webhooks/<str:webhook_id>/test": endpoint(POST=json(webhooks.test)),
     "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),
     "mlflow/experiments/get": endpoint(GET=json(tracking.get_experiment)),
     "mlflow/experiments/get-by-name": endpoint(GET=json(tracking.get_experiment_by_name)),

@@ -69,6 +69,7 @@ class Typed:
 
     url: str = ""
     name: str = ""
+    description: str = ""
     format: str = Format.VOUCH
     about: str = "all"  # or pattern, or model
     pattern: str = ""
@@ -86,6 +87,7 @@ class Typed:
         return cls(
             url=webhook.url,
             name=webhook.name,
+            description=webhook.description,
             format=webhook.format,
             events="some" if webhook.verbs else "all",
             verbs=tuple(webhook.verbs),
@@ -98,8 +100,8 @@ class Typed:
     @classmethod
     def posted(cls, sent: QueryDict) -> Typed:
         """What somebody sent."""
-        plain = ("url", "name", "about", "pattern", "model", "events", "aliases", "owner", "revision")
-        words: dict[str, Any] = {name: sent.get(name, "").strip() for name in plain}
+        plain = ("url", "name", "description", "about", "pattern", "model", "events", "aliases", "owner", "revision")
+        words: dict[str, Any] = {name: sent.get(name, "").strip().replace("\r\n", "\n") for name in plain}
         form = sent.get("format", Format.VOUCH)
         return cls(format=form, verbs=tuple(sent.getlist("verbs")), stages=tuple(sent.getlist("stages")), **words)
 

@@ -18,7 +18,7 @@ from registry.policy import Scope
 from registry.services import catalog, redelivery, webhooks
 from tests import make
 from tests.web.api.conftest import Api, api_of
-from web.api import waiting
+from web import waiting
 
 pytestmark = pytest.mark.django_db
 
@@ -176,6 +176,27 @@ def test_a_token_for_webhooks_alone_manages_them(maintainer: Actor, churn: None)
     assert bound("GET", path).status_code == 404
     assert bound("POST", "webhooks", {"url": URL}).status_code == 403
     assert alone("DELETE", path).status_code == 204
+
+
+def test_what_clients_of_the_wires_made_shows_with_what_it_has_besides(owner: Api, maintainer: Actor) -> None:
+    asked = ["MODEL_VERSION_TRANSITIONED_TO_STAGING", "COMMENT_CREATED"]
+    hook = webhooks.create(
+        maintainer, url=URL, format="databricks", secret="", authorization="Bearer th3", events=asked, description="d"
+    ).webhook
+    path = f"webhooks/{hook.pk}"
+    shown = owner("GET", path)
+    body = shown.json()
+    assert (body["events"], body["verbs"]) == (asked, ["version.transitioned", "comment.created"])
+    assert (body["signed"], body["sends_authorization"], body["description"]) == (False, True, "d")
+    assert owner("PATCH", path, {"description": "other"}).json()["events"] == asked
+    assert owner("PATCH", path, {"authorization": "Bearer x"}).status_code == 400
+    changed = owner("PATCH", path, {"verbs": ["comment.created"]}).json()
+    assert (changed["events"], changed["description"]) == ([], "other")
+    secret = owner("POST", f"{path}/secret", {}).json()
+    assert secret["signed"] is True
+    assert secret["secret"].startswith("whsec_")
+    assert owner("PATCH", path, {"url": "https://elsewhere.example/"}).json()["sends_authorization"] is False
+    assert b"th3" not in shown.content
 
 
 # --- Deliveries -------------------------------------------------------------------------------------------------------

@@ -15,9 +15,11 @@ from django.test import Client
 from accounts.actor import Actor
 from accounts.models import UserKind
 from accounts.roles import Role
-from registry.models import Comment, Model
-from registry.services import discussion, promotions
+from registry.models import Comment, Model, Webhook
+from registry.policy import Scope
+from registry.services import discussion, promotions, webhooks
 from tests import make
+from web import waiting
 from web.databricks.urls import urlpatterns
 
 pytestmark = pytest.mark.django_db
@@ -35,6 +37,8 @@ _COMMENT = "01900000-0000-7000-8000-000000000000"
 _MODEL = "01900000-0000-7000-8000-000000000001"
 _PERMISSIONS = f"/permissions/registered-models/{_MODEL}"
 _READER = {"access_control_list": [{"service_principal_name": "registrar", "permission_level": "CAN_READ"}]}
+_HOOK = "01900000-0000-7000-8000-000000000002"
+_WEBHOOK = {"events": ["COMMENT_CREATED"], "http_url_spec": {"url": "https://receiver.example/"}}
 _VERSION = {"name": "churn", "version": "1"}
 _ASKED = {**_VERSION, "stage": "Production"}
 
@@ -46,6 +50,8 @@ class Row:
     method: str
     fields: dict[str, Any]
     may: frozenset[Role]
+    hidden: bool = False  # from who may not: he finds nothing
+    found_by_nobody: bool = True  # by outsiders, that is: else they get an empty answer
 
 
 ROWS: dict[str, Row] = {
@@ -60,6 +66,11 @@ ROWS: dict[str, Row] = {
     "databricks/registered-models/get": Row("GET", {"name": "churn"}, ALL),
     "databricks/model-versions/get": Row("GET", _VERSION, ALL),
     "model-versions/get-activities": Row("GET", _VERSION, ALL),
+    "registry-webhooks/create": Row("POST", {**_WEBHOOK, "model_name": "churn"}, MAINTAINERS),
+    "registry-webhooks/list": Row("GET", {}, ALL, found_by_nobody=False),  # those that one manages
+    "registry-webhooks/update": Row("PATCH", {"id": _HOOK, "description": "x"}, MAINTAINERS, hidden=True),
+    "registry-webhooks/delete": Row("DELETE", {"id": _HOOK}, MAINTAINERS, hidden=True),
+    "registry-webhooks/test": Row("POST", {"id": _HOOK}, MAINTAINERS, hidden=True),
     "databricks/model-versions/transition-stage": Row("POST", {**_VERSION, "stage": "Staging"}, ASKERS),
     # With a slash before them: beside MLflow's part of the API.
     f"{_PERMISSIONS}": Row("GET", {}, MAINTAINERS),
@@ -87,15 +98,25 @@ def account(username: str, *roles: Role, slug: str = "default") -> Actor:
     return make.actor(username, *roles, slug=slug, kind=UserKind.SERVICE)
 
 
+@pytest.fixture(autouse=True)
+def nobody_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No process sends here, so what a test of a webhook comes to is not waited for."""
+    monkeypatch.setattr(waiting, "until", lambda *_, **__: False)
+
+
 @pytest.fixture
 def world() -> None:
-    """churn with version 1 in no stage, and an open promotion that the registrar asked for."""
+    """churn with version 1 in no stage, and an open promotion that the registrar asked for; a comment and a webhook."""
     registrar = account("registrar", Role.CONTRIBUTOR)
     Model.objects.filter(pk=make.model(registrar).pk).update(id=_MODEL)
     make.version(registrar)
     promotions.request(registrar, "churn", 1, "Production")
     said = discussion.comment(registrar, "churn", 1, "first")
     Comment.objects.filter(pk=said.pk).update(id=_COMMENT)
+    hook = webhooks.create(
+        account("keeper", Role.MAINTAINER), url="https://receiver.example/", format="databricks", scope=Scope("churn")
+    )
+    Webhook.objects.filter(pk=hook.webhook.pk).update(id=_HOOK)
 
 
 def send(token: str, path: str, row: Row) -> HttpResponse:
@@ -116,13 +137,17 @@ def test_each_role_does_what_it_may_and_no_more(world: None, path: str) -> None:
     row = ROWS[path]
     for role in Role:
         answer = send(make.token(account(f"a-{role}", role)), path, row)
-        assert answer.status_code == (200 if role in row.may else 403), (role, answer.content)
+        refused = 404 if row.hidden else 403
+        assert answer.status_code == (200 if role in row.may else refused), (role, answer.content)
 
 
 @pytest.mark.parametrize("path", [path for path in ROWS if path not in OF_ONESELF])
 def test_who_has_no_role_here_finds_nothing(world: None, path: str) -> None:
     for stranger in (account("nobody"), account("outsider", *Role, slug="elsewhere")):
         answer = send(make.token(stranger), path, ROWS[path])
+        if not ROWS[path].found_by_nobody:
+            assert answer.json() == {"webhooks": []}
+            continue
         assert (answer.status_code, answer.json()["error_code"]) == (404, "RESOURCE_DOES_NOT_EXIST")
         assert "registrar" not in answer.content.decode()
 

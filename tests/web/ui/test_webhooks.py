@@ -117,6 +117,39 @@ def test_who_maintains_a_model_makes_webhooks_of_it_alone(of_a_model: Actor, web
     assert Webhook.objects.count() == 2
 
 
+def test_what_a_client_of_a_wire_made_is_shown_and_kept_by_an_edit_of_something_else(maintainer: Actor) -> None:
+    asked = ["MODEL_VERSION_TRANSITIONED_TO_STAGING", "COMMENT_CREATED"]
+    hook = webhooks.create(
+        maintainer,
+        url=URL,
+        format="databricks",
+        secret="",
+        authorization="Bearer th3",
+        events=asked,
+        description=HOSTILE,
+    ).webhook
+    client = signed_in(maintainer)
+    page = client.get(hook.page).content.decode()
+    for words in ("none: what is sent is not signed", "sent as a header", *asked):
+        assert words in page
+    assert "th3" not in page
+    assert "<script>alert" not in page
+    form = client.get(f"{hook.page}/edit").content.decode()
+    assert "Once you choose other events" in form
+    sent = {
+        "url": URL,
+        "events": "some",
+        "verbs": ["comment.created", "version.transitioned"],
+        "description": "one\r\ntwo",
+    }
+    client.post(f"{hook.page}/edit", sent)
+    hook.refresh_from_db()
+    assert (hook.events, hook.description) == (asked, "one\ntwo")
+    client.post(f"{hook.page}/edit", {**sent, "verbs": ["comment.created"]})
+    hook.refresh_from_db()
+    assert (hook.events, hook.verbs) == ([], ["comment.created"])
+
+
 # --- The form ---------------------------------------------------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ from registry.models.webhooks import DeliveryState, Disabled
 class WebhookBody(serializers.Serializer[Webhook]):
     id = serializers.UUIDField()
     name = serializers.CharField()
+    description = serializers.CharField()
     url = serializers.CharField(help_text="Who is told.")
     model = serializers.SerializerMethodField(help_text="The model it is for; null: for several.")
     pattern = serializers.SerializerMethodField(
@@ -22,7 +23,16 @@ class WebhookBody(serializers.Serializer[Webhook]):
     )
     verbs = serializers.ListField(child=serializers.CharField(), help_text="None: all that the format tells.")
     targets = serializers.ListField(child=serializers.CharField(), help_text="None: all.")
+    events = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="What a client of MLflow or Databricks asked for, in the words of its wire; none: `verbs` and "
+        "`targets` say all. Other verbs or targets replace them.",
+    )
     format = serializers.ChoiceField([str(form) for form in Format])
+    signed = serializers.SerializerMethodField(help_text="Whether it has a secret.")
+    sends_authorization = serializers.SerializerMethodField(
+        help_text="Whether what is sent carries a header Authorization, which a client of Databricks gave."
+    )
     owner = serializers.CharField(
         source="owner.username", allow_null=True, default=None, help_text="Told when it fails."
     )
@@ -46,6 +56,12 @@ class WebhookBody(serializers.Serializer[Webhook]):
 
     def get_pattern(self, row: Webhook) -> str | None:
         return row.pattern or None
+
+    def get_signed(self, row: Webhook) -> bool:
+        return bool(row.secret)
+
+    def get_sends_authorization(self, row: Webhook) -> bool:
+        return bool(row.authorization)
 
     def get_disabled_because(self, row: Webhook) -> str | None:
         return Disabled(row.disabled_because).label if row.disabled_because else None
