@@ -259,3 +259,17 @@ def test_it_is_another_one_when_it_was_changed_is_older_or_the_workspace_wants_i
     Workspace.objects.update(folds_repeated_creates=False)
     made.add(of_mlflow(maintainer, folds=True).webhook.pk)
     assert len(made) == 4
+
+
+def test_in_a_conformance_run_each_create_makes_one_and_mlflow_is_told_no_workspace(
+    maintainer: Actor, settings: Any
+) -> None:
+    bodies = []
+    for conformance in (False, True):
+        settings.VOUCH_CONFORMANCE = conformance
+        hook = of_mlflow(maintainer, folds=True)
+        delivery = redelivery.test(maintainer, hook.webhook.pk)
+        delivery = Delivery.objects.select_related("entry__workspace", "entry__chain").get(pk=delivery.pk)
+        bodies.append(json.loads(letter_of(kept(hook), delivery, timezone.now()).body))
+    assert Webhook.objects.count() == 2
+    assert [body.get("workspace") for body in bodies] == ["default", None]

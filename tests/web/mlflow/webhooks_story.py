@@ -94,6 +94,8 @@ assert result.error_message, result
 # Told.
 client.create_registered_model(name, tags={"team": "risk"}, description="said")
 client.create_model_version(name, "s3://bucket/model", tags={"a": "b"})
+client.set_model_version_tag(name, "1", "k", "v")
+client.delete_model_version_tag(name, "1", "k")
 client.set_registered_model_alias(name, "best", "1")
 client.delete_registered_model_alias(name, "best")
 sys.stdout.write("all is well")
