@@ -23,13 +23,13 @@ with mlflow.start_run() as run:
     mlflow.sklearn.log_model(model, registered_model_name=name, **where)
 version = mlflow.register_model(f"runs:/{run.info.run_id}/model", f"{name} again")
 assert (str(version.version), version.status) == ("1", "READY")
-for registered in (name, f"{name} again"):
+for registered, references in ((name, ("/1", "/Staging", "@best")), (f"{name} again", ("/Staging",))):
     found = client.get_model_version(registered, "1")
     assert "another tracking server" in found.status_message, found
     assert client.get_model_version_download_uri(registered, "1") == found.source
     client.transition_model_version_stage(registered, "1", "Staging")
     client.set_registered_model_alias(registered, "best", "1")
-    for reference in ("/1", "/Staging", "@best"):
+    for reference in references:
         loaded = mlflow.pyfunc.load_model(f"models:/{registered}{reference}")
         assert list(loaded.predict(iris.data)) == wanted, reference
 sys.stdout.write("all is well")
