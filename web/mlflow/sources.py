@@ -270,7 +270,7 @@ def _of_copy(actor: Actor, source: str, run_id: str, model_id: str, name: str, p
     if not files_under(place.existing_folder(actor), path):
         path = path.partition("/")[2]
     run = _known_run(actor, run_id)
-    logged_model = logged_model_named(actor, model_id) if model_id else None
+    logged_model = _known_model(actor, model_id)
     origin = Origin(source=source, place=place, path=path, run=run, run_ref=run_id, logged_model=logged_model)
     return Source(origin, ours=True)
 
