@@ -62,7 +62,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, int]]]:
 
     call_command("migrate", verbosity=0)
     from accounts.roles import Role
-    from lineage.services import experiments, runs
+    from lineage.services import experiments, metrics, runs
     from registry.models import Model
     from registry.policy import Scope
     from registry.services import catalog, checks, policies, promotions
@@ -109,7 +109,7 @@ def measure(options: argparse.Namespace) -> dict[str, list[tuple[float, int]]]:
 def metrics(runs: Any) -> list[Any]:
     """Metrics that pass the gates."""
     now = int(time.time() * 1000)
-    return [runs.Point(key, value, now, 0) for key, value in {"auc": 0.9, "loss": 0.1, "f1": 0.8}.items()]
+    return [metrics.Point(key, value, now, 0) for key, value in {"auc": 0.9, "loss": 0.1, "f1": 0.8}.items()]
 
 
 class Held:

@@ -10,7 +10,7 @@ from functools import reduce
 from typing import Any, Generic, TypeVar
 
 from django.core import signing
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Q, QuerySet
 
 from core.canonical import digest
 from core.errors import Invalid
@@ -24,7 +24,7 @@ class BadPageSize(Invalid):
     """The page size {value!r} is not allowed: use a whole number from 1 to {limit}."""
 
 
-Row = TypeVar("Row", bound=Model)
+Row = TypeVar("Row")
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ def page_size(value: object, *, default: int, limit: int, field: str = "page_siz
     return size
 
 
-def paginate(rows: QuerySet[Row], *, order: Sequence[str], size: int, token: str, query: object) -> Page[Row]:
-    """One page of `rows` in `order`.
+def paginate(rows: QuerySet[Any, Row], *, order: Sequence[str], size: int, token: str, query: object) -> Page[Row]:
+    """One page of `rows`, models or tuples of the columns of `order`, in `order`.
 
     `order` names columns that are never null (`-` before one for descending); the last must be unique, so that the
     position is. `query` is whatever else shaped the list (filters): a token given out for another one is refused.
@@ -78,6 +78,29 @@ def paginate_together(
     return _page(found[: size + 1], order, size, bound_to)
 
 
+def paginate_in_turn(
+    lists: Sequence[QuerySet[Any, Row]], *, order: Sequence[str], size: int, token: str, query: object
+) -> Page[Row]:
+    """`paginate` of several lists, each of which begins where the one before it ends. Raises BadPageToken."""
+    first, _, token = token.partition(".") if token else ("0", "", "")
+    if first not in map(str, range(len(lists))):
+        raise BadPageToken(field="page_token")
+    items: list[Row] = []
+    for turn in range(int(first), len(lists)):
+        room = size - len(items)
+        if not room:
+            # Is there more? Only what comes next can tell.
+            if lists[turn].exists():
+                return Page(items, f"{turn}.")
+            continue
+        page = paginate(lists[turn], order=order, size=room, token=token, query=[query, turn])
+        items += page.items
+        token = ""
+        if page.next_token:
+            return Page(items, f"{turn}.{page.next_token}")
+    return Page(items, "")
+
+
 def _page(found: list[Row], order: Sequence[str], size: int, bound_to: str) -> Page[Row]:
     """The page that `found` begins with, which holds one row more when another page follows."""
     if len(found) <= size:
@@ -85,7 +108,9 @@ def _page(found: list[Row], order: Sequence[str], size: int, bound_to: str) -> P
     return Page(found[:size], _sealed(_place(found[size - 1], order), bound_to))
 
 
-def _place(row: Model, order: Sequence[str]) -> list[Any]:
+def _place(row: object, order: Sequence[str]) -> list[Any]:
+    if isinstance(row, tuple):
+        return list(row)
     return [_value(row, column.lstrip("-")) for column in order]
 
 
@@ -100,7 +125,7 @@ def _after(order: Sequence[str], values: Sequence[Any]) -> Q:
     return Q(**{f"{first}__{beyond}e": values[0]}) & reduce(Q.__or__, branches)
 
 
-def _value(row: Model, path: str) -> Any:
+def _value(row: object, path: str) -> Any:
     return reduce(getattr, path.split("__"), row)
 
 

@@ -67,6 +67,8 @@ def free_text(field: str, value: object, *, limit: int, lines: bool = True, empt
         raise TooLong(field=field, length=len(value), limit=limit)
     if not value and not empty:
         raise WrongType(field=field, wanted="text that is not empty", value=value)
+    if value.isascii() and value.isprintable():
+        return value  # as most is
     for character in value:
         if unicodedata.category(character) in ("Cc", "Cs") and not (lines and character in "\t\n\r"):
             raise BadCharacter(field=field, character=f"U+{ord(character):04X}")

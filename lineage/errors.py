@@ -6,4 +6,4 @@ from core.errors import Conflict
 
 
 class RunDeleted(Conflict):
-    """The run {run} is deleted: restore it first, or log to another one."""
+    """The run {run} must be in the 'active' state: it is deleted. Restore it first, or log to another one."""

@@ -7,12 +7,20 @@ from typing import ClassVar, Self
 
 from django.db import models
 from django.db.models import F, Q
+from django.db.models.functions import Left
 
 from accounts.actor import Actor
 from accounts.models import User, Workspace
 from accounts.roles import Action
 from core.ids import uuid7
 from lineage.inspection import FORMAT, Contents
+
+HEAD = 100  # characters of a value that its index holds: an entry has room for 2,704 bytes
+
+
+def _fingerprint() -> models.CharField[str, str]:
+    """Of the request that made a row, until its maker showed that he has the answer; see `lineage.services.repeats`."""
+    return models.CharField(max_length=64, blank=True, editable=False, default="", db_default="")
 
 
 class ExperimentQuerySet(models.QuerySet["Experiment"]):
@@ -32,6 +40,7 @@ class Experiment(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    fingerprint = _fingerprint()
 
     objects: ClassVar[ExperimentQuerySet] = ExperimentQuerySet.as_manager()  # type: ignore[assignment]
 
@@ -42,7 +51,10 @@ class Experiment(models.Model):
                 fields=["workspace"], condition=Q(is_default=True), name="one_default_experiment_in_workspace"
             ),
         ]
-        indexes = [models.Index(fields=["workspace", "-created_at", "id"], name="experiment_newest_first")]
+        indexes = [
+            models.Index(fields=["workspace", "-created_at", "id"], name="experiment_newest_first"),
+            models.Index(fields=["fingerprint"], condition=~Q(fingerprint=""), name="experiment_just_made"),
+        ]
 
     def __str__(self) -> str:
         return self.name
@@ -86,32 +98,43 @@ class Run(models.Model):
     created_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
     created_at = models.DateTimeField(auto_now_add=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    fingerprint = _fingerprint()
 
     objects: ClassVar[RunQuerySet] = RunQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        indexes = [models.Index(fields=["experiment", "-started_ms", "id"], name="run_newest_first")]
+        indexes = [
+            models.Index(fields=["experiment", "-started_ms", "id"], name="run_newest_first"),
+            models.Index(fields=["fingerprint"], condition=~Q(fingerprint=""), name="run_just_made"),
+        ]
 
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def is_deleted(self) -> bool:
+        """Also when its experiment is: that deletes every run at once, however many there are."""
+        return bool(self.deleted_at or self.experiment.deleted_at)
+
 
 class RunTag(models.Model):
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="tags", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="run_tag_once")]
+        indexes = [models.Index(F("key"), Left("value", HEAD), name="run_tag_by_value")]
 
 
 class Param(models.Model):
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params")
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="params", db_index=False)
     key = models.CharField(max_length=250)
     value = models.TextField(blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="param_once")]
+        indexes = [models.Index(F("key"), Left("value", HEAD), name="param_by_value")]
 
 
 class Metric(models.Model):
@@ -126,16 +149,30 @@ class Metric(models.Model):
 
 
 class LatestMetric(models.Model):
-    """The last value of a metric: the highest step, then the latest time, then the highest value."""
+    """The last value of a metric: the highest step, then the latest time, then the highest value.
 
-    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics")
+    It repeats its run's experiment and start, which never change: so one index holds the runs of an experiment that
+    have the metric, in the order of a search.
+    """
+
+    run = models.ForeignKey(Run, on_delete=models.CASCADE, related_name="metrics", db_index=False)
     key = models.CharField(max_length=250)
     value = models.FloatField()
     timestamp_ms = models.BigIntegerField()
     step = models.BigIntegerField()
+    experiment = models.ForeignKey(
+        Experiment, on_delete=models.CASCADE, related_name="+", db_index=False, db_constraint=False
+    )
+    started_ms = models.BigIntegerField()
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "key"], name="latest_metric_once")]
+        indexes = [
+            models.Index(fields=["experiment", "key", "value", "run"], name="latest_metric_by_value"),
+            models.Index(
+                fields=["experiment", "key", "-started_ms", "run"], include=["value"], name="latest_metric_newest_first"
+            ),
+        ]
 
 
 class Dataset(models.Model):
@@ -195,11 +232,15 @@ class LoggedModel(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
+    fingerprint = _fingerprint()
 
     objects: ClassVar[LoggedModelQuerySet] = LoggedModelQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
-        indexes = [models.Index(fields=["experiment", "-created_at", "id"], name="logged_model_newest_first")]
+        indexes = [
+            models.Index(fields=["experiment", "-created_at", "id"], name="logged_model_newest_first"),
+            models.Index(fields=["fingerprint"], condition=~Q(fingerprint=""), name="logged_model_just_made"),
+        ]
 
     def __str__(self) -> str:
         return self.name

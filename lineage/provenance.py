@@ -53,7 +53,8 @@ class Provenance:
 
 # A float goes as text, which keeps every digit, and NaN with it.
 _RECORDED = f"""
-SELECT r.id, r.name, e.name, r.user_name, r.status, r.started_ms, r.ended_ms, r.deleted_at IS NOT NULL,
+SELECT r.id, r.name, e.name, r.user_name, r.status, r.started_ms, r.ended_ms,
+       coalesce(r.deleted_at, e.deleted_at) IS NOT NULL,
        (SELECT json_agg(json_build_array(k.key, k.value::text)) FROM
           (SELECT key, value FROM lineage_latestmetric WHERE run_id = r.id ORDER BY key LIMIT {KEPT}) k),
        (SELECT json_agg(json_build_array(k.key, k.value)) FROM

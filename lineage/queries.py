@@ -3,27 +3,31 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
-from django.db.models import QuerySet, prefetch_related_objects
+from django.db.models import prefetch_related_objects
+from django.db.models.fields.json import KeyTextTransform
 
 from accounts.actor import Actor
 from core import text
 from core.canonical import digest
 from core.errors import NotFound
-from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Manifest, Metric, Run
+from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Manifest, Run, RunInput
+
+CONTEXT_TAG = "mlflow.data.context"  # of a data set's use: what the run read it for
+DATASETS_SHOWN = 1000
 
 
 class ExperimentNotFound(NotFound):
-    """There is no experiment {experiment!r} here that you can see."""
+    """No Experiment with id={experiment} exists here that you can see."""
 
 
 class RunNotFound(NotFound):
-    """There is no run {run!r} here that you can see."""
+    """Run with id={run} not found: there is none here that you can see."""
 
 
 class LoggedModelNotFound(NotFound):
-    """There is no logged model {logged_model!r} here that you can see."""
+    """Logged model with ID '{logged_model}' not found: there is none here that you can see."""
 
 
 class UploadNotFound(NotFound):
@@ -58,23 +62,6 @@ def whole_run(actor: Actor, run_id: object) -> Run:
     return run
 
 
-def metric_history(actor: Actor, run_id: object, key: str) -> QuerySet[Metric]:
-    """Every point of a metric; none for a run that the actor cannot see."""
-    found = as_uuid(run_id)
-    runs = Run.objects.visible_to(actor).filter(pk__in=[found] if found else [])
-    return Metric.objects.filter(run__in=runs, key=key)
-
-
-def logged_models(actor: Actor) -> QuerySet[LoggedModel]:
-    """Living logged models that the actor can see, each with its experiment, tags, parameters and metrics."""
-    return (
-        LoggedModel.objects.visible_to(actor)
-        .filter(deleted_at__isnull=True)
-        .select_related("experiment")
-        .prefetch_related("tags", "params", "metrics")
-    )
-
-
 def run_if_known(actor: Actor, run_id: str) -> Run | None:
     """The run when it is one of ours that the actor can see; a version may name one of another server."""
     found = as_uuid(run_id)
@@ -99,6 +86,18 @@ def find_experiment(actor: Actor, experiment_id: int) -> Experiment:
     if experiment is None:
         raise ExperimentNotFound(experiment=experiment_id)
     return experiment
+
+
+def datasets_read(experiment_ids: Collection[int]) -> list[tuple[int, str, str, str | None]]:
+    """Data sets that runs of these experiments read: experiment, name, digest, and what for, each once; at most
+    DATASETS_SHOWN."""
+    uses = (
+        RunInput.objects.filter(dataset__experiment_id__in=experiment_ids)
+        .annotate(context=KeyTextTransform(CONTEXT_TAG, "tags"))
+        .order_by("dataset__experiment_id", "dataset__name", "dataset__digest", "context")
+        .values_list("dataset__experiment_id", "dataset__name", "dataset__digest", "context")
+    )
+    return list(uses.distinct()[:DATASETS_SHOWN])
 
 
 def find_upload(actor: Actor, name: str) -> Folder:

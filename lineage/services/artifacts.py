@@ -103,7 +103,7 @@ def upload(
         require(actor, Action.UPLOAD_ARTIFACT)
     else:
         require_anywhere(actor, Action.UPLOAD_ARTIFACT)  # an upload of one's own, for whatever model one may fill
-    if place.run and place.run.deleted_at:
+    if place.run and place.run.is_deleted:
         raise RunDeleted(run=place.run.pk.hex)
     text.artifact_path(path)
     if announced_sha256 is not None:

@@ -12,9 +12,10 @@ from accounts.actor import Actor
 from accounts.permissions import require
 from accounts.roles import Action
 from core import text
-from core.errors import Invalid
+from core.errors import Invalid, NotFound
 from lineage.models import Experiment, LoggedModel, LoggedModelParam, LoggedModelStatus, LoggedModelTag
 from lineage.queries import find_logged_model, find_run
+from lineage.services import repeats
 from lineage.services.experiments import ExperimentDeleted
 
 PARAM_VALUE_LIMIT = 6000
@@ -28,6 +29,53 @@ class BadLoggedModelName(Invalid):
     field = "name"
 
 
+class NoLoggedModelTag(NotFound):
+    """No tag with key {key!r} found for model with ID 'm-{logged_model}'."""
+
+
+class LoggedModelParamChanged(Invalid):
+    """The parameter {key!r} of model 'm-{logged_model}' has the value {old!r}: it cannot become {new!r}."""
+
+    field = "params"
+
+
+def create_once(
+    actor: Actor,
+    experiment: Experiment,
+    *,
+    name: str = "",
+    model_type: str = "",
+    source_run_id: str = "",
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> tuple[LoggedModel, bool]:
+    """`create` for a client that may be repeating itself: the model, and whether an earlier request made it."""
+    request = repeats.fingerprint(
+        actor,
+        "logged model",
+        experiment=experiment.pk,
+        name=name,
+        type=model_type,
+        run=source_run_id,
+        params=dict(params),
+        tags=dict(tags),
+        address=actor.address,
+    )
+    if earlier := repeats.earlier(LoggedModel.objects.select_related("experiment"), request):
+        return earlier, True
+    made = create(
+        actor,
+        experiment,
+        name=name,
+        model_type=model_type,
+        source_run_id=source_run_id,
+        params=params,
+        tags=tags,
+        fingerprint=request,
+    )
+    return made, False
+
+
 @transaction.atomic
 def create(
     actor: Actor,
@@ -38,6 +86,7 @@ def create(
     source_run_id: str = "",
     params: Mapping[str, str],
     tags: Mapping[str, str],
+    fingerprint: str = "",
 ) -> LoggedModel:
     """A new logged model, pending until its files are up."""
     require(actor, Action.LOG_RUN)
@@ -46,12 +95,14 @@ def create(
     name = text.free_text("name", name, limit=500, lines=False) or f"model-{secrets.token_hex(4)}"
     if _NOT_IN_A_NAME & set(name):
         raise BadLoggedModelName(value=name)
+    repeats.settle(experiment)
     logged_model = LoggedModel.objects.create(
         experiment=experiment,
         name=name,
         model_type=text.free_text("model_type", model_type, limit=500, lines=False),
         source_run=find_run(actor, source_run_id) if source_run_id else None,
         created_by_id=actor.user_id,
+        fingerprint=fingerprint,
     )
     _write_params(logged_model, params)
     _write_tags(logged_model, tags)
@@ -77,8 +128,17 @@ def tag(actor: Actor, logged_model_id: object, tags: Mapping[str, str]) -> Logge
 
 
 @transaction.atomic
+def untag(actor: Actor, logged_model_id: object, key: str) -> None:
+    """Take a tag away; NoLoggedModelTag."""
+    logged_model = _locked(actor, logged_model_id)
+    if not logged_model.tags.filter(key=text.searchable(key)).delete()[0]:
+        raise NoLoggedModelTag(key=key, logged_model=logged_model.pk.hex)
+    logged_model.save(update_fields=["updated_at"])
+
+
+@transaction.atomic
 def log_params(actor: Actor, logged_model_id: object, params: Mapping[str, str]) -> LoggedModel:
-    """Add parameters; one of a key that is there keeps its value."""
+    """Add parameters; one that is there can be logged again with the same value only, or LoggedModelParamChanged."""
     logged_model = _locked(actor, logged_model_id)
     _write_params(logged_model, params)
     return logged_model
@@ -95,9 +155,10 @@ def delete(actor: Actor, logged_model_id: object) -> None:
 def _locked(actor: Actor, logged_model_id: object) -> LoggedModel:
     found = find_logged_model(actor, logged_model_id)
     require(actor, Action.LOG_RUN)
-    return (
-        LoggedModel.objects.select_for_update(of=("self",), no_key=True).select_related("experiment").get(pk=found.pk)
-    )
+    rows = LoggedModel.objects.select_for_update(of=("self",), no_key=True).select_related("experiment")
+    logged_model = rows.get(pk=found.pk)
+    repeats.settle(logged_model)
+    return logged_model
 
 
 def _write_params(logged_model: LoggedModel, params: Mapping[str, str]) -> None:
@@ -110,6 +171,10 @@ def _write_params(logged_model: LoggedModel, params: Mapping[str, str]) -> None:
         for key, value in params.items()
     ]
     LoggedModelParam.objects.bulk_create(rows, ignore_conflicts=True)
+    wanted = {row.key: row.value for row in rows}
+    for key, old in logged_model.params.filter(key__in=wanted).values_list("key", "value"):
+        if old != wanted[key]:
+            raise LoggedModelParamChanged(key=key, old=old, new=wanted[key], logged_model=logged_model.pk.hex)
 
 
 def _write_tags(logged_model: LoggedModel, tags: Mapping[str, str]) -> None:

@@ -13,8 +13,9 @@ from core.errors import Invalid
 from core.text import BadCharacter
 from lineage.models import Dataset, Experiment, LatestMetric, Metric, Param, Run, RunInput
 from lineage.queries import LoggedModelNotFound, RunNotFound, find_run
-from lineage.services import experiments, logged_models, runs
-from lineage.services.runs import DatasetUse, Point
+from lineage.services import experiments, links, logged_models, metrics, runs
+from lineage.services.links import DatasetUse
+from lineage.services.metrics import Point
 
 pytestmark = pytest.mark.django_db
 
@@ -112,7 +113,7 @@ def test_the_name_tag_renames_the_run(requester: Actor, run: Run) -> None:
 def test_the_first_description_of_a_data_set_stays(requester: Actor, run: Run) -> None:
     for source in ("s3://one", "s3://two"):
         use = DatasetUse("train", "abc", "s3", source, tags={"mlflow.data.context": "training"})
-        runs.log_inputs(requester, run.pk, [use])
+        links.log_inputs(requester, run.pk, [use])
     assert Dataset.objects.get().source == "s3://one"
     assert RunInput.objects.get().tags == {"mlflow.data.context": "training"}
 
@@ -181,5 +182,5 @@ def test_a_models_metric_is_its_latest_and_many_take_few_queries(requester: Acto
 
 
 def test_a_number_beyond_all_measure_is_refused(requester: Actor, run: Run) -> None:
-    with pytest.raises(runs.BadNumber):
+    with pytest.raises(metrics.BadNumber):
         runs.log(requester, run.pk, metrics=[Point("loss", 10**400, 1)])

@@ -16,7 +16,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.roles import Role
 from lineage.services import experiments, runs
-from lineage.services.runs import Point
+from lineage.services.metrics import Point
 from registry.lifecycle import State
 from registry.models import Check, Occupancy, Promotion, Version
 from registry.outlook import outlook

@@ -9,7 +9,9 @@ from typing import Any
 
 from django.conf import settings
 
-from lineage.models import Experiment, LoggedModel, LoggedModelMetric, LoggedModelStatus, Metric, Run, RunStatus
+from lineage.histories import Sample
+from lineage.models import Experiment, LoggedModel, LoggedModelMetric, LoggedModelStatus, Run, RunStatus
+from lineage.recorded import RecordedRun
 from registry.models import Model
 from registry.resolving import VersionFacts
 from web.mlflow import places
@@ -47,6 +49,16 @@ def _tags(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
 def filled(**fields: Any) -> dict[str, Any]:
     """Without what is unset and the lists that are empty: protobuf leaves those out. Empty texts stay."""
     return {name: value for name, value in fields.items() if value is not None and value != []}
+
+
+def page(name: str, items: list[dict[str, Any]], next_token: str) -> dict[str, Any]:
+    """A page of a list, without what is empty in it."""
+    return {**({name: items} if items else {}), **({"next_page_token": next_token} if next_token else {})}
+
+
+def repeated(is_so: bool) -> dict[str, str]:
+    """The header that says of a create that an earlier request had made what it answers with."""
+    return {"Vouch-Repeated": "true"} if is_so else {}
 
 
 # --- Registry ---------------------------------------------------------------------------------------------------------
@@ -98,7 +110,7 @@ def experiment(row: Experiment) -> dict[str, Any]:
         experiment_id=places.experiment_id(row),
         name=row.name,
         artifact_location=places.experiment_root(row),
-        lifecycle_stage=_lifecycle(row.deleted_at),
+        lifecycle_stage=_lifecycle(bool(row.deleted_at)),
         creation_time=millis(row.created_at),
         last_update_time=millis(row.updated_at),
         tags=_tags((tag.key, tag.value) for tag in row.tags.all()),
@@ -117,65 +129,74 @@ def run_info(row: Run) -> dict[str, Any]:
         start_time=row.started_ms,
         end_time=row.ended_ms,
         artifact_uri=places.run_root(row),
-        lifecycle_stage=_lifecycle(row.deleted_at),
+        lifecycle_stage=_lifecycle(row.is_deleted),
     )
 
 
-def run(row: Run) -> dict[str, Any]:
-    """Run with its data, inputs and outputs, from a row of `lineage.queries.whole_run`."""
+def run(row: RecordedRun) -> dict[str, Any]:
+    """Run with its data, inputs and outputs."""
     inputs = [
         {
-            "tags": _tags(use.tags.items()),
+            "tags": _tags(read.tags.items()),
             "dataset": {
-                "name": use.dataset.name,
-                "digest": use.dataset.digest,
-                "source_type": use.dataset.source_type,
-                "source": use.dataset.source,
-                "schema": use.dataset.schema,
-                "profile": use.dataset.profile,
+                "name": read.name,
+                "digest": read.digest,
+                "source_type": read.source_type,
+                "source": read.source,
+                "schema": read.schema,
+                "profile": read.profile,
             },
         }
-        for use in row.inputs.all()
+        for read in row.datasets
     ]
-    links = list(row.models.all())
     return {
-        "info": run_info(row),
+        "info": run_info(row.run),
         "data": filled(
-            metrics=[point(last) for last in row.metrics.all()],
-            params=_tags((param.key, param.value) for param in row.params.all()),
-            tags=_tags((tag.key, tag.value) for tag in row.tags.all()),
+            metrics=[
+                {"key": key, "value": _double(value), "timestamp": timestamp, "step": step}
+                for key, value, timestamp, step in row.metrics
+            ],
+            params=_tags(row.params),
+            tags=_tags(row.tags),
         ),
         "inputs": filled(
             dataset_inputs=inputs,
-            model_inputs=[
-                {"model_id": places.logged_model_id(link.logged_model_id)} for link in links if not link.is_output
-            ],
+            model_inputs=[{"model_id": places.logged_model_id(key)} for key in row.models_read],
         ),
         "outputs": filled(
-            model_outputs=[
-                {"model_id": places.logged_model_id(link.logged_model_id), "step": link.step}
-                for link in links
-                if link.is_output
-            ]
+            model_outputs=[{"model_id": places.logged_model_id(key), "step": step} for key, step in row.models_made]
         ),
     }
 
 
-def point(row: Any) -> dict[str, Any]:
-    """A metric's value at a step, from a row of its history or its last value."""
-    return {"key": row.key, "value": _double(row.value), "timestamp": row.timestamp_ms, "step": row.step}
+def history(key: str, points: Iterable[tuple[int, int, float]]) -> list[dict[str, Any]]:
+    """Points of one metric, each (time, step, value)."""
+    return [
+        {"key": key, "value": value if value == value else "NaN", "timestamp": timestamp, "step": step}
+        for timestamp, step, value in points
+    ]
 
 
-def history(rows: Iterable[Metric]) -> list[dict[str, Any]]:
-    return [point(row) for row in rows]
+def samples(key: str, points: Iterable[Sample]) -> list[dict[str, Any]]:
+    """Points of one metric of several runs."""
+    return [
+        {
+            "key": key,
+            "value": _double(point.value),
+            "timestamp": point.timestamp_ms,
+            "step": point.step,
+            "run_id": point.run_id.hex,
+        }
+        for point in points
+    ]
 
 
 def _double(value: float) -> float | str:
     return "NaN" if math.isnan(value) else value
 
 
-def _lifecycle(deleted_at: datetime.datetime | None) -> str:
-    return "deleted" if deleted_at else "active"
+def _lifecycle(is_deleted: bool) -> str:
+    return "deleted" if is_deleted else "active"
 
 
 # --- Logged models and files ------------------------------------------------------------------------------------------
@@ -205,15 +226,16 @@ def logged_model(row: LoggedModel) -> dict[str, Any]:
 
 
 def _model_metric(row: LoggedModel, measured: LoggedModelMetric) -> dict[str, Any]:
-    return {
-        **point(measured),
-        **filled(
-            dataset_name=measured.dataset_name or None,
-            dataset_digest=measured.dataset_digest or None,
-            model_id=places.logged_model_id(row.pk),
-            run_id=measured.run_id.hex,
-        ),
-    }
+    return filled(
+        key=measured.key,
+        value=_double(measured.value),
+        timestamp=measured.timestamp_ms,
+        step=measured.step,
+        dataset_name=measured.dataset_name or None,
+        dataset_digest=measured.dataset_digest or None,
+        model_id=places.logged_model_id(row.pk),
+        run_id=measured.run_id.hex,
+    )
 
 
 def files(entries: Iterable[tuple[str, int | None]], *, below: str = "") -> list[dict[str, Any]]:

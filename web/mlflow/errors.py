@@ -9,7 +9,7 @@ from django.http import HttpRequest, JsonResponse
 from accounts.services.tokens import BadToken, TokenExpired
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal, shown
 from lineage.errors import RunDeleted
-from lineage.services.experiments import ExperimentDeleted, ExperimentExists
+from lineage.services.experiments import ExperimentDeleted, ExperimentExists, ExperimentNameTaken
 from registry.errors import (
     AliasNotFound,
     BadVersionNumber,
@@ -30,6 +30,7 @@ _ANSWERS: tuple[tuple[type[Refusal], int, str], ...] = (
     (AliasNotFound, 400, "INVALID_PARAMETER_VALUE"),
     (ModelExists, 400, "RESOURCE_ALREADY_EXISTS"),
     (ExperimentExists, 400, "RESOURCE_ALREADY_EXISTS"),
+    (ExperimentNameTaken, 400, "BAD_REQUEST"),
     (ExperimentDeleted, 400, "INVALID_PARAMETER_VALUE"),
     (RunDeleted, 400, "INVALID_PARAMETER_VALUE"),
     (NotFound, 404, "RESOURCE_DOES_NOT_EXIST"),

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.db.models import Case, F, TextField, Value, When
+from django.db.models.functions import Cast, Concat, Replace
 
 from accounts.actor import Actor
 from core import text
@@ -78,11 +81,41 @@ def version_root(version_id: uuid.UUID) -> str:
     return f"{SCHEME}/versions/{version_id.hex}"
 
 
+# How queries write ids and places, for conditions on them.
+_TEXT = TextField()
+HEX_OF_ID = Replace(Cast("id", _TEXT), Value("-"), Value(""), output_field=_TEXT)
+ID_OF_LOGGED_MODEL = Concat(Value("m-"), HEX_OF_ID, output_field=_TEXT)
+_EXPERIMENT_ID = Case(
+    When(experiment__is_default=True, then=Value(DEFAULT_EXPERIMENT)),
+    default=Cast("experiment_id", _TEXT),
+    output_field=_TEXT,
+)
+_ROOT_OF_EXPERIMENT = Case(
+    When(experiment__artifact_location="", then=Concat(Value(f"{SCHEME}/"), _EXPERIMENT_ID, output_field=_TEXT)),
+    default=F("experiment__artifact_location"),
+    output_field=_TEXT,
+)
+ROOT_OF_RUN = Concat(_ROOT_OF_EXPERIMENT, Value("/"), HEX_OF_ID, Value("/artifacts"), output_field=_TEXT)
+
+
 def experiment_named(actor: Actor, value: str) -> Experiment:
     """The experiment of this id; BadExperimentId, ExperimentNotFound."""
+    number = experiment_number(value)
+    return experiments.default(actor) if number == 0 else find_experiment(actor, number)
+
+
+def experiments_named(actor: Actor, values: Collection[str]) -> list[Experiment]:
+    """Those of the experiments of these ids that there are, deleted or not; BadExperimentId."""
+    numbers = {experiment_number(value) for value in values}
+    found = list(Experiment.objects.visible_to(actor).filter(is_default=False, pk__in=numbers - {0}))
+    return [*([experiments.default(actor)] if 0 in numbers else []), *found]
+
+
+def experiment_number(value: str) -> int:
+    """The number that an id writes in digits; BadExperimentId."""
     if not re.fullmatch(r"[0-9]{1,18}", value):
         raise BadExperimentId(value=value)
-    return experiments.default(actor) if int(value) == 0 else find_experiment(actor, int(value))
+    return int(value)
 
 
 def logged_model_named(actor: Actor, value: str, *, deleted_too: bool = False) -> LoggedModel:

@@ -7,7 +7,18 @@ from collections.abc import Callable
 from django.http import HttpResponseBase
 from django.urls import URLPattern, path, register_converter
 
-from web.mlflow import artifacts, logged_models, registry, server, tracking, versions, webhooks, workspaces
+from web.mlflow import (
+    artifacts,
+    experiments,
+    logged_models,
+    metrics,
+    registry,
+    runs,
+    server,
+    versions,
+    webhooks,
+    workspaces,
+)
 from web.mlflow.door import bare, endpoint, json
 
 
@@ -57,26 +68,40 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
         GET=bare(webhooks.get), PATCH=json(webhooks.update), DELETE=bare(webhooks.delete)
     ),
     "mlflow/webhooks/<str:webhook_id>/test": endpoint(POST=json(webhooks.test)),
-    "mlflow/experiments/create": endpoint(POST=json(tracking.create_experiment)),
-    "mlflow/experiments/get": endpoint(GET=json(tracking.get_experiment)),
-    "mlflow/experiments/get-by-name": endpoint(GET=json(tracking.get_experiment_by_name)),
-    "mlflow/runs/create": endpoint(POST=json(tracking.create_run)),
-    "mlflow/runs/get": endpoint(GET=json(tracking.get_run)),
-    "mlflow/runs/update": endpoint(POST=json(tracking.update_run)),
-    "mlflow/runs/log-metric": endpoint(POST=json(tracking.log_metric)),
-    "mlflow/runs/log-parameter": endpoint(POST=json(tracking.log_param)),
-    "mlflow/runs/set-tag": endpoint(POST=json(tracking.set_tag)),
-    "mlflow/runs/log-batch": endpoint(POST=json(tracking.log_batch)),
-    "mlflow/runs/log-inputs": endpoint(POST=json(tracking.log_inputs)),
-    "mlflow/runs/outputs": endpoint(POST=json(tracking.log_outputs)),
-    "mlflow/runs/log-model": endpoint(POST=json(tracking.log_model)),
-    "mlflow/metrics/get-history": endpoint(GET=json(tracking.get_metric_history)),
+    "mlflow/experiments/create": endpoint(POST=experiments.create),
+    "mlflow/experiments/get": endpoint(GET=json(experiments.get)),
+    "mlflow/experiments/get-by-name": endpoint(GET=json(experiments.get_by_name)),
+    "mlflow/experiments/search": endpoint(POST=json(experiments.search), GET=json(experiments.search)),
+    "mlflow/experiments/update": endpoint(POST=json(experiments.rename)),
+    "mlflow/experiments/delete": endpoint(POST=json(experiments.delete)),
+    "mlflow/experiments/restore": endpoint(POST=json(experiments.restore)),
+    "mlflow/experiments/set-experiment-tag": endpoint(POST=json(experiments.set_tag)),
+    "mlflow/experiments/delete-experiment-tag": endpoint(POST=json(experiments.delete_tag)),
+    "mlflow/runs/create": endpoint(POST=runs.create),
+    "mlflow/runs/get": endpoint(GET=json(runs.get)),
+    "mlflow/runs/search": endpoint(POST=json(runs.search)),
+    "mlflow/runs/update": endpoint(POST=json(runs.update)),
+    "mlflow/runs/delete": endpoint(POST=json(runs.delete)),
+    "mlflow/runs/restore": endpoint(POST=json(runs.restore)),
+    "mlflow/runs/log-metric": endpoint(POST=json(metrics.log)),
+    "mlflow/runs/log-parameter": endpoint(POST=json(runs.log_param)),
+    "mlflow/runs/set-tag": endpoint(POST=json(runs.set_tag)),
+    "mlflow/runs/delete-tag": endpoint(POST=json(runs.delete_tag)),
+    "mlflow/runs/log-batch": endpoint(POST=json(metrics.log_batch)),
+    "mlflow/runs/log-inputs": endpoint(POST=json(runs.log_inputs)),
+    "mlflow/runs/outputs": endpoint(POST=json(runs.log_outputs)),
+    "mlflow/runs/log-model": endpoint(POST=json(runs.log_model)),
+    "mlflow/metrics/get-history": endpoint(GET=json(metrics.history)),
+    "mlflow/metrics/get-history-bulk-interval": endpoint(GET=json(metrics.samples)),
     "mlflow/artifacts/list": endpoint(GET=json(artifacts.list_run)),
-    "mlflow/logged-models": endpoint(POST=json(logged_models.create)),
+    "mlflow/logged-models": endpoint(POST=logged_models.create),
     "mlflow/logged-models/search": endpoint(POST=json(logged_models.search)),
-    "mlflow/logged-models/<str:model_id>": endpoint(GET=json(logged_models.get), PATCH=json(logged_models.finalise)),
+    "mlflow/logged-models/<str:model_id>": endpoint(
+        GET=json(logged_models.get), PATCH=json(logged_models.finalise), DELETE=bare(logged_models.delete)
+    ),
     "mlflow/logged-models/<str:model_id>/params": endpoint(POST=json(logged_models.log_params)),
     "mlflow/logged-models/<str:model_id>/tags": endpoint(PATCH=json(logged_models.set_tags)),
+    "mlflow/logged-models/<str:model_id>/tags/<any:key>": endpoint(DELETE=bare(logged_models.delete_tag)),
     "mlflow/logged-models/<str:model_id>/artifacts/directories": endpoint(GET=json(artifacts.list_logged_model)),
     "mlflow-artifacts/artifacts": endpoint(GET=json(artifacts.list_proxied)),
     "mlflow-artifacts/artifacts/<any:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
@@ -91,9 +116,16 @@ _LATER: dict[str, Callable[..., HttpResponseBase]] = {
     ),
 }
 
+# What only the reference server's own pages call.
+_AJAX_ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
+    "mlflow/experiments/search-datasets": endpoint(POST=json(experiments.search_datasets)),
+    "mlflow/metrics/get-history-bulk": endpoint(GET=json(metrics.histories_of_runs)),
+}
+
 urlpatterns: list[URLPattern] = [
     path("health", server.health),
     path("version", endpoint(GET=server.version)),
     *(path(f"{prefix}/2.0/{route}", view) for prefix in _PREFIXES for route, view in _ENDPOINTS.items()),
     *(path(f"{prefix}/3.0/{route}", view) for prefix in _PREFIXES for route, view in _LATER.items()),
+    *(path(f"ajax-api/2.0/{route}", view) for route, view in _AJAX_ENDPOINTS.items()),
 ]

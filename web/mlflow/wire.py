@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, TypeVar
 
+import orjson
 from django.http import HttpRequest
 
 from core.errors import Invalid
@@ -19,6 +20,7 @@ DEPTH_LIMIT = 32
 _CAMEL = re.compile(r"_([a-z])")
 _WHOLE = re.compile(r"(-?[0-9]{1,19})(?:\.0*)?")
 _INT64 = range(-(2**63), 2**63)
+_EXACT = 2**53  # from here on a double stands for several whole numbers
 
 Choice = TypeVar("Choice", bound=Enum)
 
@@ -29,8 +31,14 @@ class MissingField(Invalid):
 
 
 class WrongFieldType(Invalid):
-    """Invalid value {value!r} for parameter '{field}' supplied: Hint: Value was of type '{kind}'. See the API docs for
+    """Invalid value {value} for parameter '{field}' supplied: Hint: Value was of type '{kind}'. See the API docs for
     more information about request parameters. It must be {wanted}."""
+
+
+class BadMaxResults(Invalid):
+    """Invalid value {value} for parameter '{field}' supplied: it must be a positive integer, and at most {limit}."""
+
+    field = "max_results"
 
 
 class BothSpellings(Invalid):
@@ -92,7 +100,7 @@ class Fields:
         value = self._value(name)
         if value is None:
             return None
-        if isinstance(value, float) and value.is_integer():
+        if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
             value = int(value)
         if isinstance(value, str) and (found := _WHOLE.fullmatch(value)):
             value = int(found[1])
@@ -104,6 +112,15 @@ class Fields:
         value = self.whole(name)
         if value is None:
             raise self._missing(name)
+        return value
+
+    def max_results(self, *, default: int, limit: int) -> int:
+        """How many things a page may hold, 1 to `limit`; BadMaxResults."""
+        value = self.whole("max_results")
+        if value is None:
+            value = default
+        if not 1 <= value <= limit:
+            raise BadMaxResults(value=value, limit=limit)
         return value
 
     def required_number(self, name: str) -> float:
@@ -193,7 +210,8 @@ class Fields:
         return MissingField(field=self.path + name)
 
     def _wrong(self, name: str, value: object, wanted: str) -> WrongFieldType:
-        return WrongFieldType(field=self.path + name, value=value, kind=type(value).__name__, wanted=wanted)
+        told = json.dumps(value, sort_keys=True, separators=(",", ":"))
+        return WrongFieldType(field=self.path + name, value=told, kind=type(value).__name__, wanted=wanted)
 
 
 def clean(field: str, value: str) -> str:
@@ -233,9 +251,9 @@ def _body(request: HttpRequest) -> bytes:
 def json_object(text: bytes | str) -> dict[str, Any]:
     """The object that `text` holds; also one inside a JSON string, as old clients send it. Raises BadJson."""
     try:
-        value = json.loads(text)
+        value = _loaded(text)
         if isinstance(value, str):
-            value = json.loads(value)
+            value = _loaded(value)
     except RecursionError:
         raise BadJson(why=f"it is nested deeper than {DEPTH_LIMIT} levels") from None
     except UnicodeDecodeError:
@@ -251,9 +269,23 @@ def json_object(text: bytes | str) -> dict[str, Any]:
     return value
 
 
+def _loaded(text: bytes | str) -> Any:
+    # The quick parser takes JSON to the letter only. What it refuses may be NaN, or half of a surrogate pair; or the
+    # other one says what is wrong.
+    try:
+        return orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return json.loads(text)
+
+
 def _is_flat_enough(value: Any, levels: int) -> bool:
-    if isinstance(value, dict):
-        return levels > 0 and all(_is_flat_enough(inner, levels - 1) for inner in value.values())
-    if isinstance(value, list):
-        return levels > 0 and all(_is_flat_enough(inner, levels - 1) for inner in value)
-    return True
+    layer = [value]
+    while layer and levels:
+        layer = [
+            inner
+            for outer in layer
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        levels -= 1
+    return not layer

@@ -9,7 +9,7 @@ import pytest
 from accounts.actor import Actor
 from accounts.models import AuditEntry
 from lineage.models import Manifest
-from lineage.services import manifests
+from lineage.services import manifests, metrics
 from lineage.storage import local
 from registry.models import Promotion, Version
 from registry.policy import Scope
@@ -228,7 +228,7 @@ def test_a_version_of_a_run_keeps_its_run(ci: Api, requester: Actor, registered:
 
     experiment = experiments.create(requester, name="trees", tags={})
     run = runs.create(requester, experiment, tags={"team": "risk"})
-    runs.log(requester, run.id.hex, params=[("depth", "3")], metrics=[runs.Point("nan", float("nan"), 1)])
+    runs.log(requester, run.id.hex, params=[("depth", "3")], metrics=[metrics.Point("nan", float("nan"), 1)])
     artifacts.upload(requester, Place(run=run), "model/MLmodel", [b"x"])
     made = ci("POST", "models/churn/versions", {"run_id": run.id.hex, "path": "model"})
     assert made.status_code == 201, made.content

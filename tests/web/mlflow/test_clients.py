@@ -48,6 +48,12 @@ def test_a_days_work(live: Live, generation: str, tmp_path: Path) -> None:
     assert "all is well" in run(live, generation, tmp_path, str(script), f"day with {generation}")
 
 
+@pytest.mark.parametrize("generation", GENERATIONS)
+def test_every_call_of_tracking(live: Live, generation: str, tmp_path: Path) -> None:
+    script = ROOT / "tests" / "web" / "mlflow" / "tracking_clients.py"
+    assert "all is well" in run(live, generation, tmp_path, str(script), f"tracking with {generation}")
+
+
 @pytest.mark.smoke
 @pytest.mark.parametrize("generation", GENERATIONS)
 def test_the_story_of_a_promotion(live: Live, generation: str, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from django.core.cache import cache
 from django.test import Client
 
 from accounts.actor import Actor
-from lineage.services import experiments, runs
+from lineage.services import experiments, links, metrics, runs
 from lineage.services.artifacts import Place, upload
 from registry.models import Promotion, Version
 from registry.services import catalog, promotions
@@ -44,10 +44,10 @@ def trained(owner: Actor, name: str = "churn", *, files: int = 1, values: int = 
     """The next version of the model, from a run with `values` parameters and metrics and `files` files."""
     experiment = experiments.default(owner)
     run = runs.create(owner, experiment, tags={"mlflow.source.git.commit": "c0ffee"})
-    points = [runs.Point("accuracy", score, 1_700_000_000_000)]
-    points += [runs.Point(f"metric-{n}", n * score, 1_700_000_000_000) for n in range(values)]
+    points = [metrics.Point("accuracy", score, 1_700_000_000_000)]
+    points += [metrics.Point(f"metric-{n}", n * score, 1_700_000_000_000) for n in range(values)]
     runs.log(owner, run.pk.hex, metrics=points, params=[(f"param-{n}", str(score)) for n in range(values)])
-    runs.log_inputs(owner, run.pk.hex, [runs.DatasetUse("customers", f"d-{score}", "local", "x")])
+    links.log_inputs(owner, run.pk.hex, [links.DatasetUse("customers", f"d-{score}", "local", "x")])
     place = Place(upload_name=run.pk.hex)
     for n in range(files):
         upload(owner, place, f"model/part-{n}.bin", [f"{n} {score} {run.pk}".encode()])

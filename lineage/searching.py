@@ -1,0 +1,195 @@
+"""Searches of experiments, runs and logged models, as queries that can be paged."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from enum import StrEnum
+from typing import Any
+
+from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
+
+from accounts.actor import Actor
+from core.searching import Condition, Of, Operator, Order
+from lineage.conditions import Column, Kind, narrowed, ordered, with_ties_broken, with_value
+from lineage.models import (
+    Experiment,
+    ExperimentTag,
+    LatestMetric,
+    LoggedModel,
+    LoggedModelMetric,
+    LoggedModelParam,
+    LoggedModelTag,
+    Param,
+    Run,
+    RunTag,
+)
+
+_NAN = float("nan")
+FEW = 5000  # runs: so many are looked up one by one and sorted in no time
+
+
+class View(StrEnum):
+    """Which things a search looks at."""
+
+    ACTIVE = "active"
+    DELETED = "deleted"
+    ALL = "all"
+
+
+def experiments(
+    actor: Actor, conditions: Sequence[Condition], orders: Sequence[Order], *, view: View, columns: Mapping[str, Column]
+) -> tuple[QuerySet[Experiment], list[str]]:
+    """Experiments of the actor's that fulfil all `conditions`, and their order for `core.paging`: newest first.
+
+    `columns` are the attributes that conditions and orders may name.
+    """
+    kind = Kind(columns, "experiment", {Of.TAG: (ExperimentTag, "tags")})
+    rows = narrowed(Experiment.objects.visible_to(actor).prefetch_related("tags"), conditions, kind)
+    if view is not View.ALL:
+        rows = rows.filter(deleted_at__isnull=view is View.ACTIVE)
+    rows, order = ordered(rows, orders, kind)
+    if not order:
+        return rows, ["-created_at", "id"]
+    return rows, with_ties_broken(order, ["-id"])
+
+
+def runs(
+    among: Collection[Experiment],
+    conditions: Sequence[Condition],
+    orders: Sequence[Order],
+    *,
+    view: View,
+    columns: Mapping[str, Column],
+) -> tuple[list[QuerySet[Run]], list[str]]:
+    """Runs of the experiments `among` that fulfil all `conditions`, and their order: the last begun first.
+
+    They come as lists of which each begins where the one before ends, for `core.paging`.
+    """
+    kind = Kind(
+        columns,
+        "run",
+        {Of.TAG: (RunTag, "tags"), Of.PARAM: (Param, "params"), Of.METRIC: (LatestMetric, "metrics")},
+        frozenset({Of.TAG, Of.PARAM}),
+    )
+    living = Q(experiment_id__in=[experiment.pk for experiment in among if not experiment.deleted_at])
+    dead = Q(experiment_id__in=[experiment.pk for experiment in among if experiment.deleted_at])
+    seen = {
+        View.ACTIVE: living & Q(deleted_at__isnull=True),
+        View.DELETED: dead | living & Q(deleted_at__isnull=False),
+        View.ALL: living | dead,
+    }
+    rows: QuerySet[Run] = Run.objects.filter(seen[view]).select_related("experiment")
+    few, others = _few(rows, among, conditions, kind)
+    if few is None and len(among) == 1:
+        (experiment,) = among
+        by_metric = [order for order in orders if order.field.of is Of.METRIC]
+        if by_metric and len(orders) == 1:
+            return _by_value(rows, experiment, conditions, by_metric[0], kind), _BY_VALUE[by_metric[0].descending]
+        walked = next((found for found in others if found.field.of is Of.METRIC), None)
+        if walked and not orders:
+            rows = narrowed(rows, [found for found in others if found is not walked], kind)
+            return [_walked(rows, experiment, walked)], ["-begun", "by"]
+    rows, order = ordered(narrowed(rows if few is None else few, others, kind), orders, kind)
+    return [rows], with_ties_broken(order, ["-started_ms", "id"])
+
+
+def logged_models(
+    among: Collection[Experiment],
+    conditions: Sequence[Condition],
+    orders: Sequence[Order],
+    *,
+    columns: Mapping[str, Column],
+    datasets: Sequence[tuple[str, str]] = (),
+) -> tuple[QuerySet[LoggedModel], list[str]]:
+    """Living logged models of the experiments `among` that fulfil all `conditions`, and their order: newest first.
+
+    `datasets` are names and digests ("" for any): metrics count only when measured on one of them, and without a
+    condition on a metric there must be one that was.
+    """
+    kind = Kind(
+        columns,
+        "logged_model",
+        {
+            Of.TAG: (LoggedModelTag, "tags"),
+            Of.PARAM: (LoggedModelParam, "params"),
+            Of.METRIC: (LoggedModelMetric, "metrics"),
+        },
+    )
+    measured_on = Q()
+    for name, digest in datasets:
+        measured_on |= Q(dataset_name=name, **({"dataset_digest": digest} if digest else {}))
+    rows: QuerySet[LoggedModel] = LoggedModel.objects.filter(
+        experiment_id__in=[experiment.pk for experiment in among], deleted_at=None
+    )
+    if datasets and not any(condition.field.of is Of.METRIC for condition in conditions):
+        rows = rows.filter(Exists(LoggedModelMetric.objects.filter(measured_on, logged_model=OuterRef("pk"))))
+    rows = narrowed(rows, conditions, kind, metrics=measured_on)
+    rows = rows.select_related("experiment").prefetch_related("tags", "params", "metrics")
+    rows, order = ordered(rows, orders, kind)
+    return rows, with_ties_broken(order, ["-created_at", "id"])
+
+
+def _few(
+    rows: QuerySet[Run], among: Collection[Experiment], conditions: Sequence[Condition], kind: Kind
+) -> tuple[QuerySet[Run] | None, Sequence[Condition]]:
+    """The rows that fulfil the first condition which but FEW of all fulfil, if there is one; and the other conditions.
+
+    PostgreSQL cannot guess how many do: it knows how values are spread over all metrics, not how those of one are. So
+    the index is asked, which costs as much as the few would.
+    """
+    for condition in conditions:
+        holders = _holders(condition, among, kind)
+        if holders is not None and len(found := list(holders[: FEW + 1])) <= FEW:
+            return rows.filter(pk__any_of=found), [other for other in conditions if other is not condition]
+    return None, conditions
+
+
+def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) -> QuerySet[Any, Any] | None:
+    """The ids of the runs that fulfil a condition, where an index gives them."""
+    of, operator = condition.field.of, condition.operator
+    if of is Of.METRIC and operator is not Operator.DIFFERENT:
+        rows: QuerySet[Any] = LatestMetric.objects.filter(experiment__in=[experiment.pk for experiment in among])
+    elif of in kind.by_head and operator is Operator.EQUAL:
+        rows = kind.named[of][0]._default_manager.all()
+    else:
+        return None
+    rows = rows.filter(key=condition.field.name)
+    return with_value(rows, condition, by_head=of in kind.by_head).values_list("run_id", flat=True)
+
+
+def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
+    """The rows that fulfil a condition on a metric as many do, to be read in the order of the index of all that have
+    the metric: by `begun`, the start of the run, and `by`, its id."""
+    # Added to, so that the index by value is out of the question: it would give them all, to be sorted.
+    rows = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value") + 0.0)
+    return with_value(rows, condition)
+
+
+_BY_VALUE = {False: ["value", "-begun", "by"], True: ["-value", "-begun", "by"]}
+
+
+def _by_value(
+    rows: QuerySet[Run], experiment: Experiment, conditions: Sequence[Condition], order: Order, kind: Kind
+) -> list[QuerySet[Run]]:
+    """The rows with a number for the metric, then those with NaN, then those without: each by `value`, `begun`, `by`.
+
+    The first are read in the order of the index by value, so that a page of them does not cost a look at all.
+    """
+    on_it = [condition for condition in conditions if condition.field == order.field]
+    others = narrowed(rows, [condition for condition in conditions if condition not in on_it], kind)
+    having: QuerySet[Any] = _with_metric(others, experiment, order.field.name).annotate(value=F("metric__value"))
+    for condition in on_it:
+        having = with_value(having, condition)
+    without = others.filter(~Exists(LatestMetric.objects.filter(run=OuterRef("pk"), key=order.field.name)))
+    nothing = Value(0.0)
+    return [
+        having.filter(value__lt=_NAN),
+        having.filter(value=_NAN).annotate(value=nothing),
+        *([] if on_it else [without.annotate(value=nothing, begun=F("started_ms"), by=F("id"))]),
+    ]
+
+
+def _with_metric(rows: QuerySet[Run], experiment: Experiment, key: str) -> QuerySet[Run]:
+    of_metric = Q(metrics__key=key, metrics__experiment=experiment.pk)
+    rows = rows.alias(metric=FilteredRelation("metrics", condition=of_metric)).filter(metric__isnull=False)
+    return rows.annotate(begun=F("metric__started_ms"), by=F("metric__run_id"))
