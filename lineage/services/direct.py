@@ -148,6 +148,12 @@ def download_url(file: FolderFile | ManifestFile, *, disposition: str, seconds: 
     return store.direct().download_url(file.sha256, disposition=disposition, seconds=life(seconds))
 
 
+def take_in(actor: Actor, place: Place | None) -> None:
+    """Take in what arrived for a place, before anything is registered from it: that runs in a transaction."""
+    if place and store.is_direct():
+        folder_of(actor, place)
+
+
 def folder_of(actor: Actor, place: Place) -> Folder | None:
     """The folder of a place, after what arrived for it was taken in; None when there is none yet."""
     folder = place.existing_folder(actor)

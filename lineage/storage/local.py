@@ -6,8 +6,9 @@ import os
 import tempfile
 import time
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from io import RawIOBase
+from io import FileIO, RawIOBase
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -15,6 +16,8 @@ from django.conf import settings
 
 from lineage.storage import blobs
 from lineage.storage.blobs import Blob, Measured
+
+FLUSHED = 32 * 1024 * 1024  # bytes
 
 
 class Disk:
@@ -28,10 +31,8 @@ class Disk:
         incoming.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = tempfile.mkstemp(dir=incoming)
         try:
-            with open(descriptor, "wb") as file:
-                for chunk in measured.through(chunks):
-                    file.write(chunk)
-                file.flush()
+            with open(descriptor, "wb", buffering=0) as file:
+                _written(file, measured.through(chunks))
                 os.fsync(file.fileno())
             blob = measured.blob()
             place = path_of(blob.sha256)
@@ -58,6 +59,24 @@ class Disk:
                     file.unlink()
                     removed += 1
         return removed
+
+
+def _written(file: FileIO, chunks: Iterable[bytes]) -> None:
+    """Write the chunks, and have the disk begin with the first while the next arrive: at the end there is less to wait
+    for. What goes wrong there is raised here, since a later fsync does not tell again."""
+    with ThreadPoolExecutor(1) as beside:
+        flushing, waiting = None, 0
+        for chunk in chunks:
+            rest = memoryview(chunk)
+            while rest:
+                rest = rest[file.write(rest) :]
+            waiting += len(chunk)
+            if waiting >= FLUSHED and (flushing is None or flushing.done()):
+                if flushing:
+                    flushing.result()
+                flushing, waiting = beside.submit(os.fdatasync, file.fileno()), 0
+        if flushing:
+            flushing.result()
 
 
 class _Part(RawIOBase):
