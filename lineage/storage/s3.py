@@ -11,10 +11,13 @@ import hashlib
 import io
 import secrets
 import time
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from typing import Any, BinaryIO, cast
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +30,7 @@ from core.errors import Invalid
 from lineage.storage.blobs import CHUNK, Blob, FileTooLarge, Measured, StoreFails, path_of
 
 PART = 8 * 1024 * 1024  # bytes of the first thousand parts of a long file; those of later ones are longer
+AT_A_TIME = 3  # parts of one file, each held in memory
 PARTS = 10_000  # that S3 takes of one file
 _NOT_THOSE_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest"})
 _COPIED_AT_ONCE = 256 * 1024 * 1024  # bytes; each call that copies is then short
@@ -114,21 +118,14 @@ class Bucket:
             with self._asking():
                 self._client.put_object(Body=first, **self._at(path_of(blob.sha256)))
             return blob
-        return self._write_long([first, second], parts, measured)
+        return self._write_long(chain([first, second], parts), measured)
 
-    def _write_long(self, begun: list[bytes], parts: Iterator[bytes], measured: Measured) -> Blob:
+    def _write_long(self, parts: Iterable[bytes], measured: Measured) -> Blob:
         """The digest, and so the key, is known at the end alone: parts go to another key, from which it is copied."""
         key = new_key()
         upload = self.begin_parts(key)
         try:
-            etags: list[str] = []
-            while begun:
-                with self._asking():
-                    sent = self._client.upload_part(
-                        UploadId=upload, PartNumber=len(etags) + 1, Body=begun.pop(0), **self._at(key)
-                    )
-                etags.append(sent["ETag"])
-                begun += [part] if (part := next(parts, None)) is not None else []
+            etags = self._send(key, upload, parts)
             blob = measured.blob()
         except BaseException:
             with suppress(OSError):
@@ -138,6 +135,23 @@ class Bucket:
         self.keep(key, blob)
         self.drop(key)
         return blob
+
+    def _send(self, key: str, upload: str, parts: Iterable[bytes]) -> list[str]:
+        """Send the parts, some of them at a time while the next arrives; their ETags."""
+        etags: list[str] = []
+        sending: deque[Future[str]] = deque()
+        with ThreadPoolExecutor(AT_A_TIME) as pool:
+            for number, part in enumerate(parts, start=1):
+                if len(sending) == AT_A_TIME:
+                    etags.append(sending.popleft().result())
+                sending.append(pool.submit(self._send_part, key, upload, number, part))
+            etags += [sent.result() for sent in sending]
+        return etags
+
+    def _send_part(self, key: str, upload: str, number: int, part: bytes) -> str:
+        with self._asking():
+            sent = self._client.upload_part(UploadId=upload, PartNumber=number, Body=part, **self._at(key))
+        return str(sent["ETag"])
 
     def open_blob(self, sha256: str, first: int = 0, length: int | None = None) -> BinaryIO:
         wanted = {}
