@@ -15,11 +15,9 @@ from lineage.queries import listing
 from lineage.services import direct
 from lineage.storage import store
 from registry import links, queries
-from web.databricks import errors
 from web.files import disposition, download
-from web.mlflow import encode, places
+from web.mlflow import encode, errors, places
 from web.mlflow.artifacts import version_file
-from web.mlflow.errors import wrong_method
 from web.mlflow.wire import Fields
 
 SIGNED = "signed"  # the first part of the path of our own links
@@ -52,7 +50,7 @@ def signed_uri(actor: Actor, fields: Fields) -> dict[str, Any]:
 def get_signed(request: HttpRequest, secret: str, name: str) -> HttpResponseBase:
     """The file of a link of ours, for whoever holds it; its name is there for those who save it."""
     if request.method not in ("GET", "HEAD"):
-        return wrong_method(request, ["GET"])
+        return errors.wrong_method(request, ["GET"])
     try:
         file = links.opened(secret)
     except Refusal as refusal:
