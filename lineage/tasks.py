@@ -10,7 +10,7 @@ from lineage.storage import store
 @shared_task
 def sweep_incoming() -> None:
     """Remove uploads that a killed process left half-written a day ago or more."""
-    store.current().sweep_incoming(older_than_seconds=24 * 3600)
+    store.current().sweep_incoming(older_than_seconds=24 * 3600, but=direct.awaited())
 
 
 # As `verify_oldest`, since a file of a hundred gigabytes takes its time.

@@ -178,6 +178,11 @@ def take_in_due(*, seconds: float) -> int:
         return len(waiting)
 
 
+def awaited() -> set[str]:
+    """The keys of what arrived and was not taken in yet, however long ago."""
+    return set(DirectUpload.objects.to_take_in().values_list("key", flat=True))
+
+
 def _take_in_all(waiting: Sequence[uuid.UUID], *, seconds: float) -> None:
     bucket, until = store.direct(), time.monotonic() + seconds
     for key in waiting:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
@@ -61,8 +61,8 @@ class Store(Protocol):
         FileNotFoundError when the store has lost them, another OSError when it does not give them.
         """
 
-    def sweep_incoming(self, older_than_seconds: float) -> int:
-        """Remove what was left half-written so long ago; returns how many files."""
+    def sweep_incoming(self, older_than_seconds: float, *, but: Container[str] = ()) -> int:
+        """Remove what was left half-written so long ago, `but` the keys that somebody waits for; how many files."""
 
 
 class Measured:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from io import FileIO, RawIOBase
@@ -51,7 +51,7 @@ class Disk:
             file.seek(first)
         return file if length is None else cast(BinaryIO, _Part(file, length))
 
-    def sweep_incoming(self, older_than_seconds: float) -> int:
+    def sweep_incoming(self, older_than_seconds: float, *, but: Container[str] = ()) -> int:
         removed = 0
         for file in (_root() / "incoming").glob("*"):
             with suppress(FileNotFoundError):

@@ -12,7 +12,7 @@ import io
 import secrets
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -161,13 +161,13 @@ class Bucket:
             body = self._client.get_object(**wanted, **self._at(path_of(sha256)))["Body"]
         return cast(BinaryIO, _Body(self, body))
 
-    def sweep_incoming(self, older_than_seconds: float) -> int:
+    def sweep_incoming(self, older_than_seconds: float, *, but: Container[str] = ()) -> int:
         before = timezone.now() - datetime.timedelta(seconds=older_than_seconds)
         below, removed = {"Bucket": self.address.bucket, "Prefix": f"{self.address.prefix}incoming/"}, 0
         with self._asking():
             for page in self._client.get_paginator("list_objects_v2").paginate(**below):
                 for found in page.get("Contents", []):
-                    if found["LastModified"] < before:
+                    if found["LastModified"] < before and found["Key"].removeprefix(self.address.prefix) not in but:
                         self._client.delete_object(Bucket=self.address.bucket, Key=found["Key"])
                         removed += 1
             for page in self._client.get_paginator("list_multipart_uploads").paginate(**below):
@@ -327,14 +327,14 @@ def new_key() -> str:
 
 def _parts(chunks: Iterable[bytes]) -> Iterator[bytes]:
     """The chunks joined to parts of PART bytes, the last one shorter; after each thousand parts, PART longer."""
-    number, part = 0, bytearray()
+    number, size = 0, 0
+    held: list[bytes] = []
     for chunk in chunks:
-        part += chunk
-        wanted = PART * (1 + number // 1000)
-        while len(part) >= wanted:
-            yield bytes(part[:wanted])
-            del part[:wanted]
-            number += 1
-            wanted = PART * (1 + number // 1000)
-    if part:
-        yield bytes(part)
+        held.append(chunk)
+        size += len(chunk)
+        while size >= (wanted := PART * (1 + number // 1000)):
+            joined = b"".join(held)
+            yield joined[:wanted]
+            held, size, number = [joined[wanted:]], size - wanted, number + 1
+    if size:
+        yield b"".join(held)

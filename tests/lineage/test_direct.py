@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import hashlib
 import time
 import urllib.error
@@ -89,6 +90,17 @@ def test_what_nobody_looks_for_is_taken_in_by_the_clock(requester: Actor, bucket
     DirectUpload.objects.update(expires_at="2020-01-01T00:00:00Z")
     tasks.take_in_uploads()
     assert not DirectUpload.objects.exists()
+
+
+def test_what_arrived_while_no_worker_ran_is_not_swept_away(requester: Actor, bucket: Kept, run: Run) -> None:
+    put(direct.begin_whole(requester, Place(run=run), "a.bin"), b"hello")
+    bucket.objects["store/models/incoming/nobodys"] = b"x"
+    for key in bucket.objects:
+        bucket.written[key] = timezone.now() - datetime.timedelta(days=2)
+    tasks.sweep_incoming()
+    tasks.take_in_uploads()
+    assert FolderFile.objects.get().sha256 == digest(b"hello")
+    assert only_blobs(bucket, b"hello")
 
 
 def test_bytes_that_change_while_they_are_read_are_not_taken_for_those_that_were(

@@ -54,7 +54,7 @@ def test_where_files_lie_on_a_disk_the_client_goes_through_the_server(live: Live
 
 
 def test_a_large_file_goes_up_and_down_in_flat_memory(live: Live, in_bucket: tuple[Live, Kept]) -> None:
-    for server, allowed in ((live, 24), (in_bucket[0], 96)):
+    for server, allowed in ((live, 24), (in_bucket[0], 128)):
         size = 160 * MEGABYTE
         with Connection(server) as link:
             link.up("first", MEGABYTE)
