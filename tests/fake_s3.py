@@ -91,6 +91,7 @@ class _Handler(BaseHTTPRequestHandler):
         if "uploads" in self._asked:
             upload = f"upload-{len(self.kept.keys) + 1}"
             self.kept.parts[upload], self.kept.keys[upload] = {}, self._key
+            self.kept.written[upload] = datetime.datetime.now(datetime.UTC)
             self._answer(200, f"<Result><UploadId>{upload}</UploadId></Result>")
             return
         upload = self._asked["uploadId"]
@@ -175,7 +176,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _list_uploads(self, prefix: str) -> None:
         listed = "".join(
             f"<Upload><Key>{escape(self.kept.keys[name].partition('/')[2])}</Key><UploadId>{name}</UploadId>"
-            f"<Initiated>{_time(None)}</Initiated></Upload>"
+            f"<Initiated>{_time(self.kept.written[name])}</Initiated></Upload>"
             for name in self.kept.parts
             if self.kept.keys[name].partition("/")[2].startswith(prefix)
         )
