@@ -16,6 +16,7 @@ SECRET_KEY = env.str("VOUCH_SECRET_KEY")  # no default: without a key the servic
 VOUCH_ENCRYPTION_KEYS: list[str] = env.list("VOUCH_ENCRYPTION_KEYS", [])
 VOUCH_URL = env.str("VOUCH_URL", "http://127.0.0.1:8000").rstrip("/")
 VOUCH_DATA = Path(env.str("VOUCH_DATA", str(ROOT / "data")))
+VOUCH_ARTIFACTS = env.str("VOUCH_ARTIFACTS", "")  # a bucket, s3://…; empty: `artifacts` in VOUCH_DATA
 VOUCH_CHECKPOINTS = env.str("VOUCH_CHECKPOINTS", "")  # empty: `checkpoints` in VOUCH_DATA
 VOUCH_CHECKPOINT_KEY = env.str("VOUCH_CHECKPOINT_KEY", "")  # empty: `checkpoint.key` in VOUCH_DATA
 VOUCH_MAX_FILE_BYTES = env.int("VOUCH_MAX_FILE_BYTES", 100 * 1024**3)
@@ -176,6 +177,7 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 300},
     },
     "sweep-incoming": {"task": "lineage.tasks.sweep_incoming", "schedule": 3600.0, "options": {"expires": 3600}},
+    "take-in-uploads": {"task": "lineage.tasks.take_in_uploads", "schedule": 10.0, "options": {"expires": 10}},
     "inspect-new": {"task": "lineage.tasks.inspect_new", "schedule": 60.0, "options": {"expires": 60}},
     "verify-oldest": {"task": "lineage.tasks.verify_oldest", "schedule": 3600.0, "options": {"expires": 3600}},
     "audit-checkpoint": {"task": "accounts.tasks.checkpoint_audit", "schedule": 600.0, "options": {"expires": 600}},

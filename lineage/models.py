@@ -335,6 +335,38 @@ class FolderFile(models.Model):
         indexes = [models.Index(fields=["sha256"], name="folder_file_by_content")]
 
 
+class DirectUploadQuerySet(models.QuerySet["DirectUpload"]):
+    def to_take_in(self) -> Self:
+        """Those that are no files of their folder yet."""
+        return self.filter(taken_at__isnull=True)
+
+
+class DirectUpload(models.Model):
+    """A file that a client sends to the store by itself: in parts when the store has a name for them (`parts`), else by
+    one PUT. It becomes a file of its folder once its bytes were read."""
+
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+    folder = models.ForeignKey(Folder, on_delete=models.CASCADE, related_name="direct_uploads")
+    path = models.CharField(max_length=1000, db_collation="C")
+    key = models.CharField(max_length=64)  # in the store; nobody can guess it
+    parts = models.TextField(blank=True)
+    uploaded_by = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    begun_at = models.DateTimeField(auto_now_add=True)
+    expires_at = models.DateTimeField()  # the last of its URLs is dead then
+    arrived_at = models.DateTimeField(null=True, blank=True)  # all its bytes lie in the store
+    read_until = models.DateTimeField(null=True, blank=True)  # somebody reads them now, and has so long for it
+    taken_at = models.DateTimeField(null=True, blank=True)  # it is a file of its folder
+
+    objects: ClassVar[DirectUploadQuerySet] = DirectUploadQuerySet.as_manager()  # type: ignore[assignment]
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["folder", "path"], name="direct_upload_of_folder"),
+            models.Index(fields=["begun_at"], condition=Q(taken_at__isnull=True), name="direct_upload_to_take_in"),
+            models.Index(fields=["expires_at"], name="direct_upload_by_expiry"),
+        ]
+
+
 class FolderSeal(models.Model):
     """A version was registered from what lies under `prefix`: nothing there is written any more."""
 

@@ -12,7 +12,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
@@ -23,12 +23,17 @@ ROOT = Path(__file__).resolve().parent.parent
 
 @dataclass(frozen=True)
 class Live:
-    """`accounts`: admin, reviewer, ci → password and token."""
+    """`accounts`: admin, reviewer, ci → password and token. `pids`: granian's main process."""
 
     url: str
     accounts: dict[str, dict[str, str]]
     env: dict[str, str]
     log: Path
+    pids: list[int] = field(default_factory=list)
+
+    def peak_memory(self) -> int:
+        """What the server's processes have taken at most, together, in bytes."""
+        return sum(_peak(pid) for main in self.pids for pid in (main, *_children(main)))
 
     def token(self, account: str) -> str:
         return self.accounts[account]["token"]
@@ -70,6 +75,7 @@ def serving(directory: Path, name: str, *, workers: int = 1, **settings: str) ->
     command += ["--blocking-threads", "6"]
     with log.open("wb") as output:
         server = subprocess.Popen(command, cwd=ROOT, env=env, stdout=output, stderr=output, start_new_session=True)
+    live.pids.append(server.pid)
     try:
         _wait_until_ready(url, server, log)
         yield live
@@ -79,6 +85,16 @@ def serving(directory: Path, name: str, *, workers: int = 1, **settings: str) ->
             server.wait(10)
         except subprocess.TimeoutExpired:
             server.kill()
+
+
+def _children(pid: int) -> list[int]:
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [int(child) for task in tasks for child in task.read_text().split()]
+
+
+def _peak(pid: int) -> int:
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
 
 
 def _wait_until_ready(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

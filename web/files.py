@@ -5,14 +5,20 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Iterator
-from typing import IO, BinaryIO
+from typing import IO
 
 from django.http import FileResponse, HttpRequest, HttpResponse, HttpResponseBase
-from django.utils.http import content_disposition_header
+from django.utils.http import content_disposition_header, parse_etags
 
 from core.errors import Invalid
-from lineage.storage import local
+from lineage.storage import store
+from lineage.storage.blobs import CHUNK
 
+_BINARY = "application/octet-stream"
+_TEXT = frozenset(
+    {"txt", "log", "err", "cfg", "conf", "cnf", "cf", "ini", "properties", "prop", "hocon", "toml", "yaml", "yml",
+     "xml", "json", "js", "py", "py3", "csv", "tsv", "md", "rst", "ipynb", "mlmodel", "mlproject"}
+)  # fmt: skip
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
 
 
@@ -45,7 +51,7 @@ def body_chunks(request: HttpRequest) -> Iterator[bytes]:
     A chunked body has no Content-Length, which Django takes for an empty one, so it is read from the server's stream.
     """
     stream = request.META["wsgi.input"] if _is_chunked(request) else request
-    while chunk := stream.read(local.CHUNK):
+    while chunk := stream.read(CHUNK):
         yield chunk
 
 
@@ -67,28 +73,49 @@ def _is_chunked(request: HttpRequest) -> bool:
 
 
 def download(request: HttpRequest, *, sha256: str, size: int, name: str, guess_type: bool = False) -> HttpResponseBase:
-    """The blob as an attachment called `name`; answers one byte range and If-None-Match.
+    """The blob as an attachment called `name`; answers one byte range, If-Range and If-None-Match.
 
-    `guess_type` for clients that tell text from the rest by Content-Type; the answer is sandboxed all the same.
+    Several ranges at once are answered with the whole. `guess_type` for clients that tell text from the rest by
+    Content-Type; the answer is sandboxed all the same.
     """
     etag = f'"{sha256}"'
-    if request.headers.get("If-None-Match") == etag:
+    if _names(request.headers.get("If-None-Match", ""), etag):
         return _dressed(HttpResponse(status=304), etag, name)
-    kind = (mimetypes.guess_type(name)[0] if guess_type else None) or "application/octet-stream"
+    kind = _kind(name) if guess_type else _BINARY
     wanted = _range(request.headers.get("Range", ""), size)
-    if wanted is None:
-        response: HttpResponseBase = FileResponse(local.open_blob(sha256), content_type=kind)
+    if wanted is None or request.headers.get("If-Range", etag) != etag:
+        response: HttpResponseBase = _Blob(store.current().open_blob(sha256), content_type=kind)
         response["Content-Length"] = str(size)
         return _dressed(response, etag, name)
     first, last = wanted
     if first > last:
         return _dressed(HttpResponse(status=416, headers={"Content-Range": f"bytes */{size}"}), etag, name)
-    file = local.open_blob(sha256)
-    file.seek(first)
-    response = FileResponse(_Part(file, last - first + 1), status=206, content_type=kind)
-    response["Content-Length"] = str(last - first + 1)
+    length = last - first + 1
+    response = _Blob(store.current().open_blob(sha256, first, length), status=206, content_type=kind)
+    response["Content-Length"] = str(length)
     response["Content-Range"] = f"bytes {first}-{last}/{size}"
     return _dressed(response, etag, name)
+
+
+class _Blob(FileResponse):
+    block_size = CHUNK  # Django's own is 4 KiB: a gigabyte would be a quarter of a million trips through the server
+
+
+def disposition(name: str) -> str:
+    """Content-Disposition of a file that a browser saves under the last part of `name` (RFC 6266)."""
+    return content_disposition_header(True, name.rpartition("/")[2]) or "attachment"
+
+
+def _names(header: str, etag: str) -> bool:
+    return "*" in (told := parse_etags(header)) or etag in [one.removeprefix("W/") for one in told]
+
+
+def _kind(name: str) -> str:
+    """The media type of a file of this name as MLflow's clients expect it: text for all that is read as such."""
+    last = name.rpartition("/")[2].lower()
+    if last.rpartition(".")[2] in _TEXT:
+        return "text/plain"
+    return mimetypes.guess_type(last)[0] or _BINARY
 
 
 def attachment(file: IO[bytes], *, name: str, size: int, kind: str) -> HttpResponseBase:
@@ -105,7 +132,7 @@ def attachment(file: IO[bytes], *, name: str, size: int, kind: str) -> HttpRespo
 def _dressed(response: HttpResponseBase, etag: str, name: str) -> HttpResponseBase:
     response["ETag"] = etag
     response["Accept-Ranges"] = "bytes"
-    response["Content-Disposition"] = content_disposition_header(True, name.rpartition("/")[2]) or "attachment"
+    response["Content-Disposition"] = disposition(name)
     response["Content-Security-Policy"] = "sandbox; default-src 'none'"
     response["X-Content-Type-Options"] = "nosniff"
     return response
@@ -122,18 +149,3 @@ def _range(header: str, size: int) -> tuple[int, int] | None:
     if int(first) >= size:
         return 1, 0
     return int(first), min(int(last), size - 1) if last else size - 1
-
-
-class _Part:
-    """The next `length` bytes of a file, for a response to stream and close."""
-
-    def __init__(self, file: BinaryIO, length: int):
-        self.file, self.left = file, length
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self.file.read(min(size, self.left) if size >= 0 else self.left)
-        self.left -= len(chunk)
-        return chunk
-
-    def close(self) -> None:
-        self.file.close()

@@ -7,11 +7,12 @@ import secrets
 import shutil
 import tempfile
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Protocol, cast
+from typing import IO, BinaryIO, Protocol, cast
 from urllib.parse import unquote, urlsplit
 
 from django.conf import settings
 
+from core import buckets
 from core.errors import Conflict, Invalid
 
 IN_MEMORY = 1024**2  # bytes of a checkpoint; a larger one goes through a temporary file
@@ -19,10 +20,6 @@ IN_MEMORY = 1024**2  # bytes of a checkpoint; a larger one goes through a tempor
 
 class BadPlace(Invalid):
     """{value!r} is no place for checkpoints: use file:///DIRECTORY or s3://BUCKET/PREFIX."""
-
-
-class NoBuckets(Invalid):
-    """Checkpoints in a bucket need boto3: install the extra `s3` (pip install 'vouch[s3]')."""
 
 
 class PlaceFails(Conflict):
@@ -114,22 +111,9 @@ class Bucket:
     """A bucket of S3 or of what speaks like it; credentials, region and endpoint by AWS's usual variables."""
 
     def __init__(self, bucket: str, prefix: str):
-        try:
-            import boto3
-            from botocore.config import Config
-            from botocore.exceptions import BotoCoreError, ClientError
-        except ImportError:
-            raise NoBuckets(field="VOUCH_CHECKPOINTS") from None
+        connection = buckets.connect(field="VOUCH_CHECKPOINTS")
+        self.client, self.refused, self.failed = connection.client, connection.refused, connection.failed
         self.bucket, self.prefix = bucket, f"{prefix}/" if prefix else ""
-        self.refused, self.failed = ClientError, BotoCoreError
-        # What stands in for S3 seldom has a host name for each bucket.
-        elsewhere = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-        options: dict[str, Any] = {"connect_timeout": 5, "read_timeout": 20, "retries": {"total_max_attempts": 3}}
-        # Checkpoints carry a digest of their own, and not every such store knows the newer checksums.
-        options |= {"request_checksum_calculation": "when_required", "response_checksum_validation": "when_required"}
-        if elsewhere:
-            options["s3"] = {"addressing_style": "path"}
-        self.client = boto3.client("s3", config=Config(**options))
 
     def __str__(self) -> str:
         return f"s3://{self.bucket}/{self.prefix}"
@@ -152,7 +136,7 @@ class Bucket:
             body = self.client.get_object(Bucket=self.bucket, Key=self.prefix + name)["Body"]
             shutil.copyfileobj(body, kept)
         except self.refused as error:
-            if error.response["Error"]["Code"] in ("NoSuchKey", "404"):
+            if buckets.missing(error):
                 return None
             raise PlaceFails(place=self, why=error) from error
         except self.failed as error:
@@ -164,7 +148,7 @@ class Bucket:
         try:
             self.client.put_object(Bucket=self.bucket, Key=self.prefix + name, Body=content, IfNoneMatch="*")
         except self.refused as error:
-            if error.response["Error"]["Code"] in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
+            if buckets.code_of(error) in ("PreconditionFailed", "ConditionalRequestConflict", "412"):
                 raise AlreadyThere(name) from None
             raise PlaceFails(place=self, why=error) from error
         except self.failed as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -16,12 +17,25 @@ from core.canonical import digest
 from core.errors import Conflict
 from lineage.errors import RunDeleted
 from lineage.models import Folder, FolderFile, FolderSeal, LoggedModel, Manifest, ManifestFile, Run
-from lineage.storage import local
-from lineage.storage.local import Blob
+from lineage.storage import store
+from lineage.storage.blobs import Blob
 
 
 class FileSealed(Conflict):
     """The file {path!r} belongs to a registered version and is not written any more: upload under another name."""
+
+    field = "path"
+
+
+class FilesSealed(Conflict):
+    """At or below {path!r} lie files that a version was registered from: they stay, and nothing was removed."""
+
+    field = "path"
+
+
+class DigestUnknown(Conflict):
+    """The file {path!r} lies in the store and is being read to learn its SHA-256: register the version when the file is
+    listed, in a minute or so."""
 
     field = "path"
 
@@ -99,17 +113,9 @@ def upload(
     FileTooLarge, RunDeleted; and then no file is there. (Bytes that came without `announced_sha256` and then found
     their path taken stay in the store, named by nothing.)
     """
-    if place.run or place.logged_model:
-        require(actor, Action.UPLOAD_ARTIFACT)
-    else:
-        require_anywhere(actor, Action.UPLOAD_ARTIFACT)  # an upload of one's own, for whatever model one may fill
-    if place.run and place.run.is_deleted:
-        raise RunDeleted(run=place.run.pk.hex)
-    text.artifact_path(path)
+    may_upload(actor, place, path)
     if announced_sha256 is not None:
         text.sha256("X-Content-SHA256", announced_sha256)
-    if not (place.run or place.logged_model):
-        text.name("upload", place.upload_name)
     folder = place.existing_folder(actor)
     there = folder.files.filter(path=path).first() if folder else None
     if there is None or there.sha256 != announced_sha256:
@@ -117,13 +123,35 @@ def upload(
             _may_write(folder, path)
         if there and announced_sha256 and not overwrite:
             raise FileExists(path=path)
-    blob = local.write(chunks, announced_sha256=announced_sha256, announced_size=announced_size)
-    return _record(actor, place, path, blob, overwrite=overwrite)
+    blob = store.current().write(chunks, announced_sha256=announced_sha256, announced_size=announced_size)
+    return record(place.folder(actor), path, blob, uploader_id=actor.user_id, overwrite=overwrite)
+
+
+def may_upload(actor: Actor, place: Place, path: str) -> None:
+    """Whether the actor may put files there, and `path` is one. Raises Denied, RunDeleted, BadPath, BadName."""
+    if place.run or place.logged_model:
+        require(actor, Action.UPLOAD_ARTIFACT)
+    else:
+        require_anywhere(actor, Action.UPLOAD_ARTIFACT)  # an upload of one's own, for whatever model one may fill
+    if place.run and place.run.is_deleted:
+        raise RunDeleted(run=place.run.pk.hex)
+    text.artifact_path(path)
+    if not (place.run or place.logged_model):
+        text.name("upload", place.upload_name)
 
 
 @transaction.atomic
-def _record(actor: Actor, place: Place, path: str, blob: Blob, *, overwrite: bool) -> tuple[FolderFile, bool]:
-    folder = Folder.objects.select_for_update(no_key=True).get(pk=place.folder(actor).pk)
+def room_for(actor: Actor, place: Place, path: str) -> Folder:
+    """The folder, in which a file may be put at `path` now. Raises FileSealed, PathIsDirectory, ParentIsFile."""
+    folder = place.folder(actor)
+    _may_write(folder, path)
+    return folder
+
+
+@transaction.atomic
+def record(folder: Folder, path: str, blob: Blob, *, uploader_id: int, overwrite: bool) -> tuple[FolderFile, bool]:
+    """Note what lies at `path` now, if the place may still be written to; see `upload`."""
+    folder = Folder.objects.select_for_update(no_key=True).get(pk=folder.pk)
     there = folder.files.filter(path=path).first()
     if there and there.sha256 == blob.sha256:
         return there, False
@@ -133,13 +161,42 @@ def _record(actor: Actor, place: Place, path: str, blob: Blob, *, overwrite: boo
     return FolderFile.objects.update_or_create(
         folder=folder,
         path=path,
-        defaults={"sha256": blob.sha256, "size": blob.size, "uploaded_by_id": actor.user_id},
+        defaults={"sha256": blob.sha256, "size": blob.size, "uploaded_by_id": uploader_id},
     )
 
 
-def _may_write(folder: Folder, path: str) -> None:
+@transaction.atomic
+def remove(actor: Actor, place: Place, path: str) -> int:
+    """Take the file at `path`, or all below it ("" for all of the place), out of its folder; returns how many files.
+
+    Nothing there is no mistake. Raises Denied, BadPath, and FilesSealed when a version was registered from any of it.
+    """
+    require(actor, Action.UPLOAD_ARTIFACT)
+    text.artifact_path(path, empty=True)
+    folder = place.existing_folder(actor)
+    if folder is None:
+        return 0
+    folder = Folder.objects.select_for_update(no_key=True).get(pk=folder.pk)
+    meant = folder.files.filter(_at_or_below(path)) if path else folder.files.all()
+    above = ["", *_parents(path), path]
+    sealed = folder.seals.filter(Q(prefix__in=above) | _at_or_below(path, "prefix") if path else Q())
+    if sealed.exists() and meant.exists():
+        raise FilesSealed(path=path or "/")
+    folder.direct_uploads.filter(_at_or_below(path) if path else Q(), arrived_at__isnull=False).delete()
+    return meant.delete()[0]
+
+
+def _at_or_below(path: str, field: str = "path") -> Q:
+    return Q(**{field: path}) | Q(**{f"{field}__startswith": f"{path}/"})
+
+
+def _parents(path: str) -> list[str]:
     parts = path.split("/")
-    parents = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    return ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+
+
+def _may_write(folder: Folder, path: str) -> None:
+    parents = _parents(path)
     if folder.seals.filter(prefix__in=["", *parents, path]).exists():
         raise FileSealed(path=path)
     if parent := folder.files.filter(path__in=parents).values_list("path", flat=True).first():
@@ -152,9 +209,12 @@ def seal(folder: Folder, prefix: str) -> Content:
     """Freeze what lies under `prefix` ("" for all) and return it; nothing may be written there from now on.
 
     Must run in the transaction of the registration. The content may be empty: the caller decides what that means.
+    Raises DigestUnknown when a file that belongs to it was not read yet.
     """
     folder = Folder.objects.select_for_update(no_key=True).get(pk=folder.pk)
     start = f"{prefix}/" if prefix else ""
+    if late := folder.direct_uploads.to_take_in().filter(path__startswith=start, arrived_at__isnull=False).first():
+        raise DigestUnknown(path=late.path)
     files = list(folder.files.filter(path__startswith=start))
     if files:
         FolderSeal.objects.get_or_create(folder=folder, prefix=prefix)

@@ -9,17 +9,17 @@ import datetime
 import hashlib
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import structlog
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
 from lineage.inspection import Contents, Listed, contents, wanted
 from lineage.models import Manifest
-from lineage.storage import local
-from lineage.storage.local import Blob
+from lineage.services import turns
+from lineage.storage import store
+from lineage.storage.blobs import Blob
 
 VERIFIED_AGAIN_AFTER = datetime.timedelta(days=1)
 _AT_ONCE = 200
@@ -39,7 +39,7 @@ def inspect(manifest: Manifest) -> Contents | None:
     read = {}
     for file in wanted(files):
         try:
-            data = local.read_blob(file.sha256, file.size + 1)
+            data = store.read_blob(file.sha256, file.size + 1)
         except OSError as error:
             _note_damage(manifest, _unreadable(file, error))
             return None
@@ -90,7 +90,7 @@ def verify_oldest(budget: int) -> int:
     call while one runs does nothing.
     """
     done = 0
-    with _alone() as alone:
+    with turns.alone(_VERIFYING) as alone:
         while alone and budget > 0:
             due = Q(verified_at__isnull=True) | Q(verified_at__lt=timezone.now() - VERIFIED_AGAIN_AFTER)
             oldest = Manifest.objects.filter(due).order_by(F("verified_at").asc(nulls_first=True), "id").first()
@@ -118,18 +118,6 @@ def every(*, digest: str = "", damaged: bool = False) -> Iterator[Manifest]:
         following = rows.filter(id__gt=following.pk).first()
 
 
-@contextmanager
-def _alone() -> Iterator[bool]:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_try_advisory_lock(%s)", [_VERIFYING])
-        alone = bool(cursor.fetchone()[0])
-        try:
-            yield alone
-        finally:
-            if alone:
-                cursor.execute("SELECT pg_advisory_unlock(%s)", [_VERIFYING])
-
-
 def _files(manifest: Manifest) -> list[Listed]:
     with transaction.atomic(durable=True):  # refuses to run inside another: its locks would wait for the disk
         return [Listed(*row) for row in manifest.files.order_by("path").values_list("path", "sha256", "size")]
@@ -143,7 +131,7 @@ def _note_damage(manifest: Manifest, damage: str) -> None:
 
 def _wrong(file: Listed) -> str:
     try:
-        return _difference(file, local.measure(file.sha256))
+        return _difference(file, store.measure(file.sha256))
     except OSError as error:
         return _unreadable(file, error)
 

@@ -24,7 +24,7 @@ from accounts.checkpoints.files import Checkpoint, Point
 from accounts.models import AuditCheckpoint, AuditWitness
 from accounts.verbs import Verb
 from core.canonical import canonical_json
-from tests.accounts import fake_s3
+from tests import fake_s3
 
 pytestmark = pytest.mark.django_db
 
@@ -320,17 +320,11 @@ def test_an_auditor_without_the_key_is_told_whose_word_he_takes(
 @pytest.fixture
 def bucket(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, bytes]]:
     """The objects of a bucket that checkpoints go to."""
-    with fake_s3.serving() as (address, objects):
-        for name, value in {
-            "AWS_ENDPOINT_URL": address,
-            "AWS_ACCESS_KEY_ID": "id",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "eu-central-1",
-            "AWS_EC2_METADATA_DISABLED": "true",
-        }.items():
+    with fake_s3.serving() as (address, kept):
+        for name, value in {**fake_s3.CREDENTIALS, "AWS_ENDPOINT_URL": address}.items():
             monkeypatch.setenv(name, value)
         settings.VOUCH_CHECKPOINTS = "s3://witness/vouch/log"
-        yield objects
+        yield kept.objects
 
 
 def test_checkpoints_go_to_a_bucket_and_are_verified_there(requester: Actor, bucket: dict[str, bytes]) -> None:

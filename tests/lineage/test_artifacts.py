@@ -15,7 +15,7 @@ from lineage.models import Folder, FolderFile
 from lineage.queries import files_under, listing
 from lineage.services import artifacts, experiments, runs
 from lineage.services.artifacts import Place
-from lineage.storage import local
+from lineage.storage import blobs, local, store
 from registry.errors import NoFiles
 from registry.services import catalog
 from registry.services.catalog import Origin
@@ -38,7 +38,7 @@ def test_a_file_is_stored_under_its_digest_and_read_back(requester: Actor, data_
     file = put(requester, "model/MLmodel", announced_sha256=HELLO, announced_size=5)
     assert (file.sha256, file.size) == (HELLO, 5)
     assert local.path_of(HELLO) == data_directory / "artifacts" / "sha256" / HELLO[:2] / HELLO[2:4] / HELLO
-    assert local.open_blob(HELLO).read() == b"hello"
+    assert store.current().open_blob(HELLO).read() == b"hello"
 
 
 def test_bytes_come_in_chunks_and_are_hashed_as_one(requester: Actor) -> None:
@@ -94,14 +94,14 @@ def test_ordinary_paths_pass_as_they_are(requester: Actor, path: str) -> None:
 
 
 def test_another_digest_than_announced_leaves_nothing(requester: Actor, data_directory: Path) -> None:
-    with pytest.raises(local.WrongDigest, match="2cf24dba"):
+    with pytest.raises(blobs.WrongDigest, match="2cf24dba"):
         put(requester, "f", announced_sha256="0" * 64)
     assert nothing_left(data_directory)
 
 
 @pytest.mark.parametrize("announced", [4, 6, 0])
 def test_a_short_or_long_upload_leaves_nothing(requester: Actor, data_directory: Path, announced: int) -> None:
-    with pytest.raises(local.WrongLength, match=f"5 bytes were received where {announced}"):
+    with pytest.raises(blobs.WrongLength, match=f"5 bytes were received where {announced}"):
         put(requester, "f", announced_size=announced)
     assert nothing_left(data_directory)
 
@@ -118,7 +118,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(requester: Actor, data_directo
 
 def test_the_cap_counts_the_bytes_read(requester: Actor, data_directory: Path, settings: Any) -> None:
     settings.VOUCH_MAX_FILE_BYTES = 4
-    with pytest.raises(local.FileTooLarge):
+    with pytest.raises(blobs.FileTooLarge):
         put(requester, "f", announced_size=3)
     assert nothing_left(data_directory)
 

@@ -21,7 +21,7 @@ from lineage.models import Manifest
 from lineage.services import artifacts, manifests
 from lineage.services.artifacts import Place
 from lineage.storage import local
-from lineage.storage.local import Blob
+from lineage.storage.blobs import Blob
 from registry.services import catalog
 from registry.services.catalog import Origin
 from tests import make
@@ -208,7 +208,7 @@ def test_a_check_that_began_before_strikes_out_no_later_finding(
 
 def test_a_large_file_is_compared_in_flat_memory(requester: Actor) -> None:
     part = b"0123456789abcdef" * 65536  # 1 MiB
-    blob = local.write(part for _ in range(200))
+    blob = local.Disk().write(part for _ in range(200))
     manifest = artifacts.manifest_of(requester.workspace_id, {"weights.bin": blob})
     before = _peak(reset=True)
     assert manifests.verify(manifest) == ""

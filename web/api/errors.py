@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+import structlog
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError
@@ -16,10 +17,13 @@ from rest_framework.response import Response
 from accounts.services.idempotency import KeyUsedForAnother
 from accounts.services.tokens import BadToken, TokenExpired
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
+from lineage.storage.blobs import StoreFails
 from registry.errors import Stale
 from web.api.parsing import BodyTooLarge
 from web.auth import NoToken
 from web.waiting import NoPlace
+
+log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
 
@@ -52,6 +56,10 @@ class Malformed(Invalid):
 
 class Busy(Conflict):
     """Somebody else is changing the same thing, or the database is busy: nothing was changed, repeat it."""
+
+
+class StoreGone(Conflict):
+    """The store of the files does not answer just now: nothing was changed, repeat it in a moment."""
 
 
 class DatabaseGone(Conflict):
@@ -90,6 +98,9 @@ def told_as(error: Exception, request: HttpRequest) -> tuple[int, dict[str, Any]
         busy = getattr(error.__cause__, "sqlstate", None) in _PASSING
         why = Busy() if busy else DatabaseGone()
         return 503, _body(request, 503, "Try again in a second", why), {"Retry-After": "1"}
+    if isinstance(error, StoreFails):
+        log.error("the store of artifacts fails", error=error.strerror)
+        return 503, _body(request, 503, "Try again in a moment", StoreGone()), {"Retry-After": "2"}
     return None
 
 

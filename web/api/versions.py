@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lineage.queries import FileNotThere, find_run, find_upload, run_if_known
+from lineage.services import direct
 from lineage.services.artifacts import Place
 from registry import queries
 from registry.models import Version
@@ -67,6 +68,9 @@ class Versions(Resource):
     def post(self, request: Request, name: str) -> Response:
         form = next((form for field, form in _FORMS.items() if field in request.data), inputs.VersionOfUpload)
         given = self.accepted(form)
+
+        if "path" in given:
+            direct.take_in(self.actor, Place(run=find_run(self.actor, given["run_id"])))
 
         def register() -> tuple[int, Any]:
             made = catalog.register_version(

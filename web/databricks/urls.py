@@ -7,7 +7,7 @@ from collections.abc import Callable
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
-from web.databricks import comments, dbfs, people, permissions, registry, webhooks
+from web.databricks import artifacts, comments, dbfs, people, permissions, registry, webhooks
 from web.databricks.door import endpoint
 from web.mlflow import door
 from web.mlflow.door import encoded
@@ -34,6 +34,8 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "registry-webhooks/update": endpoint(PATCH=webhooks.update),
     "registry-webhooks/delete": endpoint(DELETE=webhooks.delete),
     "registry-webhooks/test": endpoint(POST=webhooks.test),
+    "model-versions/list-artifacts": endpoint(GET=artifacts.list_files),
+    "model-versions/get-signed-download-uri": endpoint(GET=artifacts.signed_uri),
     "databricks/model-versions/transition-stage": endpoint(POST=registry.transition_stage),
     "model-versions/get-activities": endpoint(GET=registry.get_activities),
 }
@@ -50,6 +52,7 @@ _BESIDE: dict[str, Callable[..., HttpResponseBase]] = {
 urlpatterns: list[URLPattern] = [
     path(".well-known/databricks-config", configuration),
     path("dbfs/<path:path>", door.endpoint(POST=dbfs.put)),
+    path(f"{artifacts.SIGNED}/<str:secret>/<str:name>", artifacts.get_signed),
     *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
     *(path(f"api/2.0/{route}", view) for route, view in _BESIDE.items()),
 ]

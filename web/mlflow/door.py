@@ -12,6 +12,7 @@ from django.views.decorators.csrf import csrf_exempt
 
 from accounts.actor import Actor
 from core.errors import Invalid, Refusal
+from lineage.storage.blobs import StoreFails
 from web.auth import actor_of
 from web.mlflow import errors
 from web.mlflow.wire import Fields, fields_of
@@ -45,6 +46,8 @@ def endpoint(**by_method: View) -> Callable[..., HttpResponseBase]:
             return errors.refused(request, refusal)
         except UnreadablePostError:
             return errors.refused(request, BodyCutOff())
+        except StoreFails as error:
+            return errors.store_fails(request, error)
         except OperationalError as error:
             if answer := errors.busy(request, error):
                 return answer

@@ -27,6 +27,7 @@ from lineage.services.artifacts import Place
 
 SCHEME = "mlflow-artifacts:"
 DEFAULT_EXPERIMENT = "0"  # in every workspace, as stock clients presume
+_LOOSE = "loose"  # the upload of each user that takes files outside of all folders, where such are allowed
 _HEX = re.compile(r"[0-9a-f]{32}")
 
 
@@ -142,9 +143,12 @@ def path_in_store(uri: str) -> str | None:
     return rest.strip("/")
 
 
-def spot_at(actor: Actor, path: str) -> Spot:
-    """Whose file `path` is; BadPath, NoSuchPlace, or the NotFound of whose folder it names."""
-    text.artifact_path(path)
+def spot_at(actor: Actor, path: str, *, root: bool = False) -> Spot:
+    """Whose file `path` is; BadPath, NoSuchPlace, or the NotFound of whose folder it names.
+
+    With `root`, the root of all, "", is a path like others.
+    """
+    text.artifact_path(path, empty=root)
     match path.split("/"):
         case ["versions", key, *inner] if _HEX.fullmatch(key):
             return Spot(Frozen(uuid.UUID(hex=key)), "/".join(inner))
@@ -156,6 +160,8 @@ def spot_at(actor: Actor, path: str) -> Spot:
             run = find_run(actor, key)
             _lies_in(run.experiment, number, RunNotFound(run=key))
             return Spot(Place(run=run), "/".join(inner))
+    if settings.VOUCH_CONFORMANCE:
+        return Spot(Place(upload_name=_LOOSE), path)
     raise NoSuchPlace(path=path)
 
 

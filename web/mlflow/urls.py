@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from django.http import HttpResponseBase
-from django.urls import URLPattern, path, register_converter
+from django.urls import URLPattern, path, re_path, register_converter
 
 from web.mlflow import (
     artifacts,
@@ -15,6 +15,7 @@ from web.mlflow import (
     registry,
     runs,
     server,
+    transfers,
     versions,
     webhooks,
     workspaces,
@@ -94,6 +95,9 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/metrics/get-history": endpoint(GET=json(metrics.history)),
     "mlflow/metrics/get-history-bulk-interval": endpoint(GET=json(metrics.samples)),
     "mlflow/artifacts/list": endpoint(GET=json(artifacts.list_run)),
+    "mlflow/artifacts/presigned-upload-url": endpoint(POST=json(transfers.upload_url)),
+    "mlflow/artifacts/presigned-download-url": endpoint(POST=json(transfers.download_url)),
+    "mlflow/upload-artifact": endpoint(POST=artifacts.put_by_page),
     "mlflow/logged-models": endpoint(POST=logged_models.create),
     "mlflow/logged-models/search": endpoint(POST=json(logged_models.search)),
     "mlflow/logged-models/<str:model_id>": endpoint(
@@ -103,8 +107,13 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/logged-models/<str:model_id>/tags": endpoint(PATCH=json(logged_models.set_tags)),
     "mlflow/logged-models/<str:model_id>/tags/<any:key>": endpoint(DELETE=bare(logged_models.delete_tag)),
     "mlflow/logged-models/<str:model_id>/artifacts/directories": endpoint(GET=json(artifacts.list_logged_model)),
+    "mlflow/logged-models/<str:model_id>/artifacts/files": endpoint(GET=artifacts.get_of_logged_model),
     "mlflow-artifacts/artifacts": endpoint(GET=json(artifacts.list_proxied)),
-    "mlflow-artifacts/artifacts/<any:path>": endpoint(GET=artifacts.get, PUT=artifacts.put),
+    "mlflow-artifacts/artifacts/<any:path>": endpoint(GET=artifacts.get, PUT=artifacts.put, DELETE=artifacts.delete),
+    "mlflow-artifacts/mpu/create/<any:path>": endpoint(POST=json(transfers.create)),
+    "mlflow-artifacts/mpu/complete/<any:path>": endpoint(POST=json(transfers.complete)),
+    "mlflow-artifacts/mpu/abort/<any:path>": endpoint(POST=json(transfers.abort)),
+    "mlflow-artifacts/presigned/<any:path>": endpoint(GET=json(transfers.presigned)),
 }
 
 # Of the third version of the wire.
@@ -125,6 +134,9 @@ _AJAX_ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
 urlpatterns: list[URLPattern] = [
     path("health", server.health),
     path("version", endpoint(GET=server.version)),
+    path("get-artifact", endpoint(GET=artifacts.get_of_run)),
+    # Also with the slash that callers put twice behind a host.
+    re_path("^(?:/)?model-versions/get-artifact$", endpoint(GET=artifacts.get_of_version)),
     *(path(f"{prefix}/2.0/{route}", view) for prefix in _PREFIXES for route, view in _ENDPOINTS.items()),
     *(path(f"{prefix}/3.0/{route}", view) for prefix in _PREFIXES for route, view in _LATER.items()),
     *(path(f"ajax-api/2.0/{route}", view) for route, view in _AJAX_ENDPOINTS.items()),

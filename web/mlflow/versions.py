@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 
 from accounts.actor import Actor
 from core.paging import page_size
+from lineage.services import direct
 from registry import resolving, searching
 from registry.services import catalog, promotions
 from web.mlflow import encode, places, searches, sources
@@ -30,6 +31,7 @@ def create(actor: Actor, request: HttpRequest) -> HttpResponse:
         model_id=fields.text("model_id"),
         of_prompt=tags.get(searches.PROMPT.key) == searches.PROMPT.value,
     )
+    direct.take_in(actor, source.origin.place)
     made = catalog.register_version(
         actor,
         name,

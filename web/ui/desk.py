@@ -21,6 +21,7 @@ from accounts.actor import Actor
 from accounts.models import Workspace
 from accounts.roles import Action
 from core.errors import Refusal
+from lineage.storage.blobs import StoreFails
 from registry.queue import Queue
 from web.auth import address_of
 from web.ui import errors
@@ -73,6 +74,8 @@ def signed_in(
             return errors.refused(request, refusal)
         except OperationalError as error:
             return errors.unavailable(request, error)
+        except StoreFails as error:
+            return errors.store_fails(request, error)
 
     return page  # type: ignore[return-value]
 

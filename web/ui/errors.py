@@ -7,6 +7,7 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal
+from lineage.storage.blobs import StoreFails
 from web.errors import answer
 
 log = structlog.get_logger()
@@ -46,6 +47,14 @@ def unavailable(request: HttpRequest, error: OperationalError) -> HttpResponse:
     log.warning("the database was busy", path=request.path_info, error=str(error))
     response = answer(request, 503, "Too much is going on", "The database was busy. Try again in a moment.")
     response["Retry-After"] = "1"
+    return response
+
+
+def store_fails(request: HttpRequest, error: StoreFails) -> HttpResponse:
+    """503 for a file that the bucket does not give."""
+    log.error("the store of artifacts fails", path=request.path_info, error=error.strerror)
+    response = answer(request, 503, "The files are out of reach", "Their store does not answer. Try again in a moment.")
+    response["Retry-After"] = "2"
     return response
 
 

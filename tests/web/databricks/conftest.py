@@ -11,8 +11,10 @@ import pytest
 from accounts.actor import Actor
 from registry.models import Version
 from tests import make
+from tests.bucket import bucket, s3_server
 from tests.web.mlflow.conftest import Answer, Door
 
+__all__ = ["bucket", "s3_server"]
 REQUESTS = "mlflow/transition-requests"
 
 

@@ -28,7 +28,7 @@ ALL = frozenset(Role)
 MAINTAINERS = frozenset({Role.MAINTAINER, Role.ADMINISTRATOR})
 REVIEWERS = MAINTAINERS | {Role.REVIEWER}
 ASKERS = REVIEWERS | {Role.CONTRIBUTOR}
-OPEN = {".well-known/databricks-config"}
+OPEN = {".well-known/databricks-config", "signed/<str:secret>/<str:name>"}  # the second is signed itself
 OF_ONES_OWN_UPLOADS = {"dbfs/<path:path>", "api/2.0/dbfs/list"}  # see test_dbfs
 
 NOBODY: frozenset[Role] = frozenset()
@@ -71,6 +71,8 @@ ROWS: dict[str, Row] = {
     "registry-webhooks/update": Row("PATCH", {"id": _HOOK, "description": "x"}, MAINTAINERS, hidden=True),
     "registry-webhooks/delete": Row("DELETE", {"id": _HOOK}, MAINTAINERS, hidden=True),
     "registry-webhooks/test": Row("POST", {"id": _HOOK}, MAINTAINERS, hidden=True),
+    "model-versions/list-artifacts": Row("GET", _VERSION, ALL),
+    "model-versions/get-signed-download-uri": Row("GET", {**_VERSION, "path": "model.bin"}, ALL),
     "databricks/model-versions/transition-stage": Row("POST", {**_VERSION, "stage": "Staging"}, ASKERS),
     # With a slash before them: beside MLflow's part of the API.
     f"{_PERMISSIONS}": Row("GET", {}, MAINTAINERS),

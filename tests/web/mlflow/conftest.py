@@ -11,6 +11,9 @@ from django.test import Client
 
 from accounts.actor import Actor
 from tests import make
+from tests.bucket import bucket, s3_server
+
+__all__ = ["bucket", "s3_server"]
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,19 @@ class Door:
     def raw(self, method: str, path: str, body: bytes | str, content_type: str = "application/json") -> Answer:
         return self._sent(method, path, data=body, content_type=content_type)
 
+    def get_file(self, path: str, **headers: str) -> Answer:
+        """A GET of a path below the host, with these headers."""
+        return self._sent("GET", path, below="/", extra=headers)
+
     def put(self, path: str, content: bytes) -> Answer:
         return self._sent("PUT", f"mlflow-artifacts/artifacts/{path}", data=content, content_type="text/plain")
 
-    def _sent(self, method: str, path: str, **more: Any) -> Answer:
+    def _sent(
+        self, method: str, path: str, *, below: str = "/api/2.0/", extra: dict[str, str] | None = None, **more: Any
+    ) -> Answer:
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        response = getattr(Client(), method.lower())(f"/api/2.0/{path}", headers=headers, **more)
+        headers |= {name.replace("_", "-"): value for name, value in (extra or {}).items()}
+        response = getattr(Client(), method.lower())(f"{below}{path}", headers=headers, **more)
         content = b"".join(response) if response.streaming else response.content
         is_json = response.headers.get("Content-Type", "").startswith("application/json")
         return Answer(response.status_code, json.loads(content) if is_json else {}, dict(response.headers), content)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from django.utils.http import urlencode
 
 from lineage.models import FolderFile
 from registry.models import Version
@@ -163,3 +164,166 @@ def test_a_file_over_the_limit_is_refused_and_nothing_is_left(ci: Door, data_dir
     answer = ci.put(place(run_id, "x"), b"x" * 11)
     assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
     assert left_behind(data_directory) == []
+
+
+PROXY = "api/2.0/mlflow-artifacts/artifacts"
+
+
+def test_a_part_of_a_file_is_served_and_only_of_the_file_that_was_meant(ci: Door) -> None:
+    run_id = ci.run()
+    ci.put(place(run_id, "digits"), b"0123456789")
+    url = f"{PROXY}/{place(run_id, 'digits')}"
+    etag = ci.get_file(url).headers["ETag"]
+    for asked, first, content in (
+        ("bytes=2-4", 2, b"234"),
+        ("bytes=7-", 7, b"789"),
+        ("bytes=-3", 7, b"789"),
+        ("bytes=0-0", 0, b"0"),
+        ("bytes=8-99", 8, b"89"),
+    ):
+        part = ci.get_file(url, Range=asked, If_Range=etag)
+        assert (part.status, part.content, part.headers["Content-Length"]) == (206, content, str(len(content)))
+        assert part.headers["Content-Range"] == f"bytes {first}-{first + len(content) - 1}/10"
+    for headers in (
+        {"Range": "bytes=0-1,4-5"},
+        {"Range": "bytes=4-2"},
+        {"Range": "lines=1-2"},
+        {"Range": "bytes=1-2", "If_Range": '"another"'},
+    ):
+        answer = ci.get_file(url, **headers)
+        assert (answer.status, answer.content) in ((200, b"0123456789"), (416, b""))
+        assert answer.status == 200 or headers["Range"] == "bytes=4-2"
+    beyond = ci.get_file(url, Range="bytes=10-")
+    assert (beyond.status, beyond.headers["Content-Range"]) == (416, "bytes */10")
+    for known in (etag, "*", f'W/{etag}, "x"'):
+        assert ci.get_file(url, If_None_Match=known).status == 304
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.txt", "text/plain"),
+        ("conda.yaml", "text/plain"),
+        ("MLmodel", "text/plain"),
+        ("MLproject", "text/plain"),
+        ("m.json", "text/plain"),
+        ("b.pkl", "application/octet-stream"),
+        ("c.png", "image/png"),
+        ("d.pdf", "application/pdf"),
+        ("e", "application/octet-stream"),
+    ],
+)
+def test_the_type_is_guessed_from_the_name_whatever_the_caller_asks_for(ci: Door, name: str, kind: str) -> None:
+    run_id = ci.run()
+    ci.put(place(run_id, name), b"")
+    answer = ci.get_file(f"{PROXY}/{place(run_id, name)}", Accept="text/html")
+    assert (answer.headers["Content-Type"], answer.headers["X-Content-Type-Options"]) == (kind, "nosniff")
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+
+
+def delete(door: Door, path: str) -> Any:
+    return door.raw("DELETE", f"mlflow-artifacts/artifacts/{path}", b"", "application/octet-stream")
+
+
+def test_files_and_directories_are_removed_and_what_is_not_there_is_no_mistake(ci: Door) -> None:
+    run_id = ci.run()
+    for path in ("a/one", "a/deep/two", "b"):
+        ci.put(place(run_id, path), b"x")
+    assert (delete(ci, place(run_id, "a")).status, delete(ci, place(run_id, "a")).body) == (200, {})
+    assert [file["path"] for file in ci.get("mlflow/artifacts/list", run_id=run_id).body["files"]] == ["b"]
+    for absent in (place(run_id, "none"), place("0" * 32, "x"), "nowhere", "5/x"):
+        assert (delete(ci, absent).status, delete(ci, absent).body) == (200, {})
+    assert delete(ci, place(run_id)).status == 200  # as `mlflow gc` does, with the slash at the end
+    assert "files" not in ci.get("mlflow/artifacts/list", run_id=run_id).body
+    assert delete(ci, place(run_id, "..%2fx")).status == 400
+
+
+def test_nothing_of_a_version_is_removed_by_nobody(ci: Door, root: Door, stranger: Door) -> None:
+    version = ci.version()
+    run_id = version["run_id"]
+    frozen = f"versions/{Version.objects.get().pk.hex}"
+    for door in (ci, root):
+        for path in (
+            place(run_id, "model/MLmodel"),
+            place(run_id, "model"),
+            place(run_id),
+            frozen,
+            f"{frozen}/MLmodel",
+        ):
+            answer = delete(door, path)
+            assert (answer.status, answer.code) == (409, "RESOURCE_CONFLICT"), path
+    ci.put(place(run_id, "mine"), b"x")
+    assert delete(stranger, place(run_id, "mine")).body == {}
+    assert ci.get_file(f"{PROXY}/{place(run_id, 'mine')}").content == b"x"
+    assert ci.get_file(f"{PROXY}/{frozen}/MLmodel").status == 200
+
+
+def test_a_file_of_a_run_a_version_and_a_logged_model_is_downloaded_by_name(ci: Door, stranger: Door) -> None:
+    version = ci.version()
+    run_id = version["run_id"]
+    model_id = ci.post("mlflow/logged-models", {"experiment_id": "0"}).body["model"]["info"]["model_id"]
+    ci.put(f"0/models/{model_id}/artifacts/data/model.bin", b"logged")
+    named = urlencode({"name": "churn", "version": "1", "path": "MLmodel"})
+    for url, content in (
+        (f"get-artifact?run_id={run_id}&path=model/MLmodel", run_id.encode()),
+        (f"get-artifact?run_uuid={run_id}&path=model/MLmodel", run_id.encode()),
+        (f"model-versions/get-artifact?{named}", run_id.encode()),
+        (f"ajax-api/2.0/mlflow/logged-models/{model_id}/artifacts/files?artifact_file_path=data/model.bin", b"logged"),
+    ):
+        answer = ci.get_file(url)
+        assert (answer.status, answer.content) == (200, content)
+        assert answer.headers["Content-Disposition"].startswith("attachment")
+        assert stranger.get_file(url).status == 404
+    for url in (
+        f"get-artifact?run_id={run_id}&path=../x",
+        "model-versions/get-artifact?name=none&version=1&path=../x",
+        f"api/2.0/mlflow/logged-models/{model_id}/artifacts/files?artifact_file_path=..%2fx",
+        f"api/2.0/mlflow/artifacts/list?run_id={'0' * 32}&path=../x",
+    ):
+        answer = ci.get_file(url)
+        assert (answer.status, answer.code, answer.message[:12]) == (400, "INVALID_PARAMETER_VALUE", "Invalid path")
+    assert ci.get_file(f"get-artifact?run_id={run_id}&path=none").status == 404
+    assert ci.get_file(f"get-artifact?run_id={run_id}&path=model").status == 404
+    assert "'path'" in ci.get_file(f"get-artifact?run_id={run_id}").message
+
+
+def test_a_page_sends_a_small_file_and_hears_what_is_missing(ci: Door, data_directory: Path) -> None:
+    run_id = ci.run()
+
+    def sent(query: str, content: bytes = b"hello") -> Any:
+        return ci.raw("POST", f"mlflow/upload-artifact?{query}", content, "application/octet-stream")
+
+    assert sent(f"run_uuid={run_id}&path=notes/a.txt").status == 200
+    assert ci.get_file(f"get-artifact?run_uuid={run_id}&path=notes/a.txt").content == b"hello"
+    kept = left_behind(data_directory)
+    for query, content, told in (
+        ("", b"x", "Request must specify run_uuid."),
+        (f"run_uuid={run_id}", b"x", "Request must specify path."),
+        (f"run_uuid={run_id}&path=", b"x", "Request must specify path."),
+        (f"run_uuid={run_id}&path=../a", b"x", "Invalid path"),
+        (f"run_uuid={run_id}&path=b", b"", "Request must specify data."),
+        (f"run_uuid={run_id}&path=b", bytes(10 * 1024**2 + 1), "Max size is 10MB"),
+    ):
+        answer = sent(query, content)
+        assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
+        assert told in answer.message
+    assert left_behind(data_directory) == kept
+
+
+def test_files_of_an_experiment_elsewhere_are_listed_as_none(ci: Door) -> None:
+    made = ci.post("mlflow/experiments/create", {"name": "afar", "artifact_location": "s3://theirs/models"})
+    run_id = ci.run(experiment_id=made.body["experiment_id"])
+    listed = ci.get("mlflow/artifacts/list", run_id=run_id)
+    assert (listed.status, listed.body) == (200, {"root_uri": f"s3://theirs/models/{run_id}/artifacts"})
+    assert ci.get("mlflow-artifacts/artifacts").body == {}
+
+
+def test_for_the_clients_own_tests_files_lie_anywhere_and_answers_are_bare(ci: Door, settings: Any) -> None:
+    settings.VOUCH_CONFORMANCE = True
+    for path in ("a.txt", "dir/b.txt"):
+        assert ci.put(path, path.encode()).status == 200
+    assert [file["path"] for file in ci.get("mlflow-artifacts/artifacts").body["files"]] == ["a.txt", "dir"]
+    assert [file["path"] for file in ci.get("mlflow-artifacts/artifacts", path="dir").body["files"]] == ["b.txt"]
+    assert ci.get_file(f"{PROXY}/dir/b.txt").content == b"dir/b.txt"
+    answer = ci.get("mlflow/artifacts/list", run_id=ci.run(), path="../path")
+    assert answer.body == {"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid path"}

@@ -15,6 +15,7 @@ from accounts.actor import Actor
 from lineage.services import manifests
 from lineage.services.artifacts import Place, upload
 from lineage.storage import local
+from lineage.storage.blobs import StoreFails
 from registry.lifecycle import Stage
 from registry.models import Promotion, Version
 from registry.queries import find_version
@@ -177,6 +178,24 @@ def test_damaged_files_are_shouted_about(requester: Actor, viewer: Actor) -> Non
     assert "Not understood MLmodel: The YAML is not read: it uses the anchor" in text_of(response)
     assert "Signature" not in text_of(response)  # what could not be read is not said to be missing
     assert "load nothing from it" in text_of(response)
+
+
+def test_a_file_that_the_bucket_does_not_give_is_503_with_a_time_to_come_again(
+    requester: Actor, viewer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*arguments: object) -> None:
+        raise StoreFails("no route to the bucket")
+
+    make.model(requester)
+    make.version(requester)
+    monkeypatch.setattr("lineage.storage.local.Disk.open_blob", fails)
+    by_token = {"Authorization": f"Bearer {make.token(viewer)}"}
+    for response in (
+        signed_in(viewer).get("/models/churn/versions/1/files/model.bin"),
+        Client().get("/api/v1/models/churn/versions/1/files/model.bin", headers=by_token),
+    ):
+        assert (response.status_code, response["Retry-After"]) == (503, "2")
+        assert b"route" not in response.content
 
 
 # --- Hostile text -----------------------------------------------------------------------------------------------------
