@@ -1,8 +1,8 @@
 """A model's way with `mlflow.set_registry_uri("databricks")` pointed here; run by `test_registry_uri`.
 
 registry_uri.py NAME   with MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set for the runs, DATABRICKS_HOST and
-                       DATABRICKS_TOKEN for the registry, VOUCH_REVIEWER_TOKEN for who reviews. Exits with a trace when
-                       something fails.
+                       DATABRICKS_TOKEN for the registry, VOUCH_REVIEWER_TOKEN and VOUCH_ADMIN_TOKEN for who reviews
+                       and who renames. Exits with a trace when something fails.
 """
 
 import os
@@ -78,6 +78,8 @@ client.delete_registered_model_tag(name, "team")
 client.delete_model_version_tag(name, "2", "size")
 assert [m.name for m in client.search_registered_models(f"name = '{name}'")] == [name]
 assert {v.version for v in client.search_model_versions(f"name = '{name}'")} == {"1", "2"}
+refused("PERMISSION_DENIED", client.rename_registered_model, name, f"{name} renamed")
+os.environ["DATABRICKS_TOKEN"] = os.environ["VOUCH_ADMIN_TOKEN"]
 client.rename_registered_model(name, f"{name} renamed")
 name = f"{name} renamed"
 assert client.get_model_version(name, "1").current_stage == "Production"
