@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from accounts.actor import Actor
-from core.paging import page_size
+from core.paging import page_size, paginate
 from registry import queries, resolving
 from registry.activities import activities
 from registry.errors import ReasonMissing
@@ -15,9 +15,10 @@ from registry.resolving import VersionFacts
 from registry.review import Standing, standings
 from registry.services import keyless, promotions
 from web.databricks import encode
+from web.mlflow import encode as mlflow
 from web.mlflow.wire import Fields
 
-_ACTIVITIES = 100  # on a page, unless the caller says otherwise
+_ON_A_PAGE = 100  # unless the caller says otherwise
 _PAGE_LIMIT = 1000
 
 
@@ -26,6 +27,16 @@ def get_model(actor: Actor, fields: Fields) -> dict[str, Any]:
     model = queries.find_model(actor, name)
     newest = resolving.newest_in_stages(actor, name, list(Stage))
     return {"registered_model_databricks": encode.model(actor, model, newest)}
+
+
+def list_models(actor: Actor, fields: Fields) -> dict[str, Any]:
+    """Every model by its name, as MLflow's search tells them."""
+    size = page_size(fields.whole("max_results"), default=_ON_A_PAGE, limit=_PAGE_LIMIT, field="max_results")
+    token = fields.text("page_token")
+    page = paginate(queries.models(actor), order=("name", "id"), size=size, token=token, query="registered-models")
+    newest = resolving.newest_of_models([model.pk for model in page.items])
+    listed = {"registered_models": [mlflow.model(model, newest[model.pk]) for model in page.items]}
+    return listed | ({"next_page_token": page.next_token} if page.next_token else {})
 
 
 def get_version(actor: Actor, fields: Fields) -> dict[str, Any]:
@@ -40,7 +51,7 @@ def _version(actor: Actor, facts: VersionFacts) -> dict[str, Any]:
 def get_activities(actor: Actor, fields: Fields) -> dict[str, Any]:
     """What happened to a version, the newest first. The SDK has no call for it; Databricks' own pages have."""
     facts = resolving.version_facts(actor, fields.required("name"), fields.required("version"))
-    size = page_size(fields.whole("max_results"), default=_ACTIVITIES, limit=_PAGE_LIMIT, field="max_results")
+    size = page_size(fields.whole("max_results"), default=_ON_A_PAGE, limit=_PAGE_LIMIT, field="max_results")
     page = activities(actor, facts.id, size=size, token=fields.text("page_token"))
     told = [encode.activity(actor, happened) for happened in page.items]
     return {"activities": told, **({"next_page_token": page.next_token} if page.next_token else {})}

@@ -27,6 +27,7 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "comments/create": endpoint(POST=comments.create),
     "comments/update": endpoint(PATCH=comments.update),
     "comments/delete": endpoint(DELETE=comments.delete),
+    "registered-models/list": endpoint(GET=registry.list_models),
     "databricks/registered-models/get": endpoint(GET=registry.get_model),
     "databricks/model-versions/get": endpoint(GET=registry.get_version),
     "registry-webhooks/create": endpoint(POST=webhooks.create),

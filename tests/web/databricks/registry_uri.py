@@ -1,8 +1,8 @@
 """A model's way with `mlflow.set_registry_uri("databricks")` pointed here; run by `test_registry_uri`.
 
 registry_uri.py NAME   with MLFLOW_TRACKING_URI and MLFLOW_TRACKING_TOKEN set for the runs, DATABRICKS_HOST and
-                       DATABRICKS_TOKEN for the registry, VOUCH_REVIEWER_TOKEN for who reviews. Exits with a trace when
-                       something fails.
+                       DATABRICKS_TOKEN for the registry, VOUCH_REVIEWER_TOKEN and VOUCH_ADMIN_TOKEN for who reviews
+                       and who renames. Exits with a trace when something fails.
 """
 
 import os
@@ -65,7 +65,7 @@ assert client.transition_model_version_stage(name, "2", "Staging").current_stage
 assert [v.version for v in client.get_latest_versions(name, ["Production"])] == ["1"]
 assert {v.version for v in client.get_latest_versions(name)} == {"1", "2"}
 
-# Described, tagged, found, renamed, deleted.
+# Described, tagged, found, deleted, renamed.
 client.set_registered_model_tag(name, "team", "risk")
 client.set_model_version_tag(name, "2", "size", "large")
 client.update_registered_model(name, description="who leaves")
@@ -78,11 +78,15 @@ client.delete_registered_model_tag(name, "team")
 client.delete_model_version_tag(name, "2", "size")
 assert [m.name for m in client.search_registered_models(f"name = '{name}'")] == [name]
 assert {v.version for v in client.search_model_versions(f"name = '{name}'")} == {"1", "2"}
-client.rename_registered_model(name, f"{name} renamed")
-name = f"{name} renamed"
-assert client.get_model_version(name, "1").current_stage == "Production"
-refused("RESOURCE_CONFLICT", client.delete_model_version, name, "1")
 client.transition_model_version_stage(name, "2", "Archived")
 client.delete_model_version(name, "2")
 refused("RESOURCE_DOES_NOT_EXIST", client.get_model_version, name, "2")
+refused("PERMISSION_DENIED", client.rename_registered_model, name, f"{name} renamed")
+os.environ["DATABRICKS_TOKEN"] = os.environ["VOUCH_ADMIN_TOKEN"]
+refused("RESOURCE_CONFLICT", client.delete_registered_model, name)
+client.transition_model_version_stage(name, "1", "Archived")
+client.rename_registered_model(name, f"{name} renamed")
+assert client.get_model_version(f"{name} renamed", "1").current_stage == "Archived"
+client.delete_registered_model(f"{name} renamed")
+refused("RESOURCE_DOES_NOT_EXIST", client.get_registered_model, f"{name} renamed")
 sys.stdout.write("all is well")

@@ -225,7 +225,7 @@ assert hook.http_url_spec.url == "https://hooks.example.com/x", hook
 assert hook.id in {each.id for each in admin.list_webhooks(model_name=name)}
 changed = admin.update_webhook(hook.id, description="for us", status=RegistryWebhookStatus.DISABLED)
 assert OLD or changed.webhook.description == "for us", changed
-assert admin.test_registry_webhook(hook.id) is not None
+refused(NotFound, admin.test_registry_webhook, "17")  # what it sends, and to whom, is tested with a receiver
 (admin.delete_webhook(id=hook.id) if OLD else admin.delete_webhook(hook.id))
 assert hook.id not in {each.id for each in admin.list_webhooks(model_name=name)}
 

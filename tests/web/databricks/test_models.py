@@ -22,6 +22,7 @@ from tests.web.databricks.conftest import Databricks, named
 
 pytestmark = pytest.mark.django_db
 
+MODELS = "mlflow/registered-models/list"
 ACTIVITIES = "mlflow/model-versions/get-activities"
 
 
@@ -91,6 +92,39 @@ def test_a_version_comes_with_its_open_requests_and_whether_its_reader_follows_i
     subscriptions.follow(requester, "churn", muted=True)
     assert version()["email_subscription_status"] == "UNSUBSCRIBED"
     assert ci.get("mlflow/databricks/model-versions/get", name="churn", version="7").status == 404
+
+
+# --- The list of models -----------------------------------------------------------------------------------------------
+
+
+def test_models_are_listed_by_name_in_pages_as_mlflow_tells_them(
+    churn: Version, ci: Databricks, requester: Actor, outsider: Actor
+) -> None:
+    for name in ("zeta", "alpha"):
+        make.model(requester, name)
+    found, token = [], ""
+    for _ in range(3):
+        page = ci.get(MODELS, max_results="1", page_token=token).body
+        found += page["registered_models"]
+        token = page.get("next_page_token", "")
+    assert token == ""
+    assert [model["name"] for model in found] == ["alpha", "churn", "zeta"]
+    assert found[1] == ci.get("mlflow/registered-models/get", name="churn").body["registered_model"]
+    assert Databricks(make.token(outsider)).get(MODELS).body == {"registered_models": []}
+    assert (ci.get(MODELS, max_results="1001").status, ci.get(MODELS, page_token="x").status) == (400, 400)
+
+
+def test_the_list_of_models_costs_as_many_queries_for_many_as_for_one(
+    churn: Version, ci: Databricks, requester: Actor, django_assert_num_queries: Any
+) -> None:
+    ci.get(MODELS)  # the token's use is noted now, and not again within a minute
+    with django_assert_num_queries(5):
+        ci.get(MODELS)
+    for name in ("one", "two", "three"):
+        make.model(requester, name)
+        make.version(requester, name)
+    with django_assert_num_queries(5):
+        assert len(ci.get(MODELS).body["registered_models"]) == 4
 
 
 # --- Activities -------------------------------------------------------------------------------------------------------

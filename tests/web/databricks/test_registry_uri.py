@@ -23,5 +23,6 @@ def test_a_models_way_through_the_registry(live: Live, generation: str, tmp_path
         DATABRICKS_HOST=live.url,
         DATABRICKS_TOKEN=live.token("ci"),
         VOUCH_REVIEWER_TOKEN=live.token("reviewer"),
+        VOUCH_ADMIN_TOKEN=live.token("admin"),
     )
     assert "all is well" in told
