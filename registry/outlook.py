@@ -154,7 +154,7 @@ def evidence_of(promotion: Promotion, incumbent: Version | None, judged: Collect
     """The evidence for a promotion that would replace `incumbent`, its gates judged."""
     manifest = promotion.version.manifest
     return Evidence(
-        source=promotion.version.source,
+        source=promotion.version.lies_at,
         manifest=manifest.digest if manifest else None,
         incumbent=incumbent.number if incumbent else None,
         incumbent_manifest=incumbent.manifest.digest if incumbent and incumbent.manifest else None,

@@ -37,7 +37,7 @@ class Then:
 # was called so. `held` finds the version; as a version is in one stage at a time, the last that it entered by then is
 # the one it was in.
 _THEN = """
-SELECT m.id, m.name, NULL, v.id, v.number, o.stage, v.source, f.digest, f.size,
+SELECT m.id, m.name, NULL, v.id, v.number, o.stage, coalesce(nullif(v.location, ''), v.source), f.digest, f.size,
        (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
           FROM lineage_manifestfile e WHERE e.manifest_id = f.id),
        v.run_ref, v.created_at, p.id, p.target, p.decided_at, d.username,

@@ -38,6 +38,7 @@ class VersionFacts:
     registrar: str
     description: str
     source: str
+    lies_at: str  # where its bytes are, when they are not here
     run: str
     run_link: str
     status: str
@@ -53,7 +54,8 @@ class VersionFacts:
 # statement tells it from a model that is not there.
 _FACTS = """
 SELECT m.id, m.name, v.id, v.number, held.stage, v.created_at, v.updated_at, u.username, v.description, v.source,
-       v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id, f.digest, held.promotion_id,
+       coalesce(nullif(v.location, ''), v.source), v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id,
+       f.digest, held.promotion_id,
        (SELECT json_agg(json_build_array(t.key, t.value) ORDER BY t.key)
           FROM registry_versiontag t WHERE t.version_id = v.id),
        (SELECT json_agg(a.name ORDER BY a.name) FROM registry_alias a WHERE a.version_id = v.id)
@@ -91,7 +93,8 @@ _FACTS_OF_NEWEST = _FACTS.format(held=_HELD_BY_ONE.format(condition="%s::boolean
 # By the versions' ids, as a search has found them.
 _FACTS_OF_SEVERAL = """
 SELECT v.model_id, v.model_name, v.id, v.number, o.stage, v.created_at, v.updated_at, u.username, v.description,
-       v.source, v.run_ref, v.run_link, v.status, v.status_message, v.logged_model_id, f.digest, o.promotion_id,
+       v.source, coalesce(nullif(v.location, ''), v.source), v.run_ref, v.run_link, v.status, v.status_message,
+       v.logged_model_id, f.digest, o.promotion_id,
        (SELECT json_agg(json_build_array(t.key, t.value) ORDER BY t.key)
           FROM registry_versiontag t WHERE t.version_id = v.id), NULL
   FROM unnest(%s::uuid[]) WITH ORDINALITY AS wanted(id, place)
@@ -153,7 +156,7 @@ def _facts(actor: Actor, statement: str, name: str, wanted: Any) -> list[Version
 
 def _as_facts(row: Sequence[Any]) -> VersionFacts:
     columns = list(row)
-    columns[17], columns[18] = [(key, value) for key, value in _json(row[17])], _json(row[18])  # tags, aliases
+    columns[18], columns[19] = [(key, value) for key, value in _json(row[18])], _json(row[19])  # tags, aliases
     return VersionFacts(*columns)
 
 
@@ -193,7 +196,8 @@ class Resolved:
 
 # One statement for all forms of reference: the condition at the end finds the version.
 _RESOLVE = """
-SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, v.source, f.digest, f.size,
+SELECT m.id, m.name, m.generation, v.id, v.number, o.stage, coalesce(nullif(v.location, ''), v.source), f.digest,
+       f.size,
        (SELECT json_agg(json_build_object('path', e.path, 'sha256', e.sha256, 'size', e.size) ORDER BY e.path)
           FROM lineage_manifestfile e WHERE e.manifest_id = f.id),
        v.run_ref, v.created_at, p.id, p.target, p.decided_at, d.username,

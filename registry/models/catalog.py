@@ -176,6 +176,8 @@ class Version(models.Model):
     description = models.TextField(blank=True)
     # Where its registrar said that it lies; what serving loads is the manifest, when there is one.
     source = models.CharField(max_length=1000)
+    # Where its bytes lie, when they lie elsewhere and `source` is the name of the version that it is a copy of.
+    location = models.CharField(max_length=1000, blank=True)
     manifest = models.ForeignKey(Manifest, null=True, on_delete=models.PROTECT, related_name="+")
     run = models.ForeignKey(Run, null=True, on_delete=models.SET_NULL, related_name="versions")
     # The run as the registrar named it: it may lie on another server.
@@ -216,6 +218,11 @@ class Version(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model.name} v{self.number}"
+
+    @property
+    def lies_at(self) -> str:
+        """Where its bytes lie, when they are not here."""
+        return self.location or self.source
 
 
 class VersionTag(models.Model):

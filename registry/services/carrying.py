@@ -250,7 +250,7 @@ def _transitioned(promotion: Promotion, held: Occupancy, stage: str, *, previous
 
 def _bytes_of(version: Version) -> dict[str, str | None]:
     """What an event tells of a version's bytes, so that whoever hears of it can fetch and compare them."""
-    return {"manifest": version.manifest.digest if version.manifest else None, "source": version.source}
+    return {"manifest": version.manifest.digest if version.manifest else None, "source": version.lies_at}
 
 
 def _leaving(promotion: Promotion) -> list[Occupancy]:

@@ -206,7 +206,7 @@ def _other_than_decided(promotion: Promotion, version: Version, now: str) -> str
         return "what the promotion says was decided on is not what the log says"
     if decided["manifest"] != now:
         return f"its files were {str(decided['manifest'])[:12]} then and are {now[:12]} now"
-    if decided["source"] != version.source:
+    if decided["source"] != version.lies_at:
         return "its source was another one then"
     return ""
 

@@ -30,7 +30,7 @@ def list_files(actor: Actor, fields: Fields) -> dict[str, Any]:
     frozen = [(file.path, file.size) for file in queries.files_of(version)]
     found = encode.files(listing(frozen, path), below=path)
     found += encode.files((each, size) for each, size in frozen if each == path)
-    root = places.version_root(version.pk) if version.manifest_id else version.source
+    root = places.version_root(version.pk) if version.manifest_id else version.lies_at
     return {"root_uri": root, **({"files": found} if found else {})}
 
 

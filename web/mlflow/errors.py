@@ -9,7 +9,8 @@ from django.http import HttpRequest, JsonResponse
 
 from accounts.services.tokens import BadToken, TokenExpired
 from core.errors import Blocked, Conflict, Denied, Invalid, NotFound, Refusal, shown
-from core.text import BadPath
+from core.paging import BadPageSize
+from core.text import BadName, BadPath
 from lineage.errors import RunDeleted
 from lineage.services.experiments import ExperimentDeleted, ExperimentExists, ExperimentNameTaken
 from lineage.storage.blobs import StoreFails
@@ -54,6 +55,8 @@ _WORDS: dict[type[Refusal], str] = {
     VersionNotFound: "Model Version (name={name}, version={version}) not found",
     AliasNotFound: "Registered model alias {alias} not found",
     BadVersionNumber: "Parameter '{field}' must be an integer, got '{value}'",
+    BadName: "Invalid model name '{value}'. Names cannot contain '/' or ':'",
+    BadPageSize: "Invalid value {value} for parameter '{field}' supplied",
     UnknownStage: "Invalid Model Version stage: {value}. Value must be one of {known}",
 }
 # Lock not available, statement cancelled by its time limit, serialisation failure, deadlock: come again.
@@ -77,7 +80,7 @@ def refused(request: HttpRequest, refusal: Refusal) -> JsonResponse:
 def message_of(refusal: Refusal) -> str:
     """What a refusal says on this wire."""
     words = _WORDS.get(type(refusal))
-    if words is None:
+    if words is None or (isinstance(refusal, BadName) and refusal.at_field not in ("name", "new_name")):
         return refusal.message
     if settings.VOUCH_CONFORMANCE and isinstance(refusal, BadPath):
         return words  # tests of clients compare it whole

@@ -113,4 +113,4 @@ def download_uri(actor: Actor, fields: Fields) -> dict[str, Any]:
     Where its files lie elsewhere, what its registrar named: a client on another tracking server resolves that there.
     """
     facts = resolving.version_facts(actor, fields.required("name"), fields.required("version"))
-    return {"artifact_uri": places.version_root(facts.id) if facts.manifest else facts.source}
+    return {"artifact_uri": places.version_root(facts.id) if facts.manifest else facts.lies_at}

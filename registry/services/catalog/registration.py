@@ -117,6 +117,7 @@ def register_version(
         number=model.last_version,
         description=description,
         source=source,
+        location=origin.copy_of.lies_at if origin.copy_of and not frozen.manifest else "",
         manifest=frozen.manifest,
         run=origin.run,
         run_ref=run_ref,

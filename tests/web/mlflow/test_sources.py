@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 
 from lineage.models import Experiment, LoggedModel
@@ -214,3 +215,17 @@ def test_in_conformance_runs_a_source_need_not_hold_files_nor_be_in_our_store(ci
     assert register(ci, f"/tmp/shared/{run_id}-2/artifacts/model", run_id=run_id).status == 400
     settings.VOUCH_CONFORMANCE = False
     assert register(ci, local, run_id=run_id).status == 400
+
+
+def test_a_copy_of_a_version_whose_bytes_lie_elsewhere_says_where_they_lie(ci: Door) -> None:
+    for name in ("first", "second", "third"):
+        ci.post("mlflow/registered-models/create", {"name": name})
+    ci.post("mlflow/model-versions/create", {"name": "first", "source": "s3://bucket/model"})
+    copy = ci.post("mlflow/model-versions/create", {"name": "second", "source": "models:/first/1"})
+    ci.post("mlflow/model-versions/create", {"name": "third", "source": "models:/second/1"})
+    assert copy.body["model_version"]["source"] == "models:/first/1"
+    for name in ("second", "third"):
+        where = ci.get("mlflow/model-versions/get-download-uri", name=name, version="1")
+        assert where.body == {"artifact_uri": "s3://bucket/model"}
+    native = Client().get("/api/v1/resolve?uri=models:/third/1", headers={"Authorization": f"Bearer {ci.token}"})
+    assert native.json()["source"] == "s3://bucket/model"
