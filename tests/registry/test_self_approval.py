@@ -15,7 +15,7 @@ from lineage.services import artifacts
 from lineage.services.artifacts import Place
 from registry import errors
 from registry.lifecycle import State
-from registry.models import Model, Promotion
+from registry.models import Promotion
 from registry.policy import Scope as PolicyScope
 from registry.queries import find_version
 from registry.services import catalog, policies, promotions
@@ -152,7 +152,7 @@ def after_the_model_was_renamed(author: Actor, colleague: Actor) -> tuple[Promot
     make.model(colleague)
     make.version(author)
     promotion = asked(colleague)
-    Model.objects.update(name="churn-renamed")
+    catalog.rename_model(make.actor("renamer", Role.MAINTAINER), "churn", "churn-renamed")
     return promotion, author
 
 
