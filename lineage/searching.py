@@ -9,7 +9,7 @@ from typing import Any
 from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
 
 from accounts.actor import Actor
-from core.searching import Condition, Of, Operator, Order
+from core.searching import Condition, Of, Operator, Order, compared
 from lineage.conditions import Column, Kind, narrowed, ordered, with_ties_broken, with_value
 from lineage.models import (
     Experiment,
@@ -26,6 +26,7 @@ from lineage.models import (
 
 _NAN = float("nan")
 FEW = 5000  # runs: so many are looked up one by one and sorted in no time
+ASKED = 4  # conditions, at most, of which it is found out how many fulfil them
 
 
 class View(StrEnum):
@@ -137,7 +138,7 @@ def _few(
     PostgreSQL cannot guess how many do: it knows how values are spread over all metrics, not how those of one are. So
     the index is asked, which costs as much as the few would.
     """
-    for condition in conditions:
+    for condition in conditions[:ASKED]:
         holders = _holders(condition, among, kind)
         if holders is not None and len(found := list(holders[: FEW + 1])) <= FEW:
             return rows.filter(pk__any_of=found), [other for other in conditions if other is not condition]
@@ -149,6 +150,7 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
     of, operator = condition.field.of, condition.operator
     if of is Of.METRIC and operator is not Operator.DIFFERENT:
         rows: QuerySet[Any] = LatestMetric.objects.filter(experiment__in=[experiment.pk for experiment in among])
+        rows = rows.order_by("value")  # so that the index is read, however many are thought to be there
     elif of in kind.by_head and operator is Operator.EQUAL:
         rows = kind.named[of][0]._default_manager.all()
     else:
@@ -160,9 +162,11 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
 def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
     """The rows that fulfil a condition on a metric as many do, to be read in the order of the index of all that have
     the metric: by `begun`, the start of the run, and `by`, its id."""
-    # Added to, so that the index by value is out of the question: it would give them all, to be sorted.
+    # Added to, so that the index by value is out of the question: it would give them all, to be sorted. And with no
+    # bound on two sides, from which the planner would conclude that they are few.
     rows = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value") + 0.0)
-    return with_value(rows, condition)
+    rows = rows.filter(compared("value", condition.operator, condition.value))
+    return rows if condition.operator is Operator.DIFFERENT else rows.filter(~Q(value=_NAN))
 
 
 _BY_VALUE = {False: ["value", "-begun", "by"], True: ["-value", "-begun", "by"]}

@@ -217,3 +217,47 @@ def test_a_local_place_for_artifacts_is_for_conformance_runs_alone(ci: Door, set
     run_id = ci.run(experiment_id=experiment)
     uri = ci.get("mlflow/runs/get", run_id=run_id).body["run"]["info"]["artifact_uri"]
     assert uri == f"{found}/{run_id}/artifacts"
+
+
+def test_a_run_is_written_as_the_reference_server_writes_it(ci: Door) -> None:
+    body = {"experiment_id": "0", "user_id": "ada", "start_time": "1700000000000", "tags": [{"key": "a", "value": "ü"}]}
+    run_id = ci.post("mlflow/runs/create", {**body, "run_name": "r"}).body["run"]["info"]["run_id"]
+    dataset = {"name": "iris", "digest": "1", "source_type": "local", "source": "{}"}
+    batch = {
+        "metrics": [
+            {"key": "m", "value": 1, "timestamp": 2**53, "step": -1},
+            {"key": "n", "value": "NaN", "timestamp": 1},
+        ],
+        "params": [{"key": "p", "value": ""}],
+    }
+    assert ci.post("mlflow/runs/log-batch", {"run_id": run_id, **batch}).content == b"{}"
+    assert ci.post("mlflow/runs/log-inputs", {"run_id": run_id, "datasets": [{"dataset": dataset}]}).content == b"{}"
+    told = {"run_id": run_id, "status": "FINISHED", "end_time": 1_700_000_000_001}
+    info = {
+        "run_id": run_id,
+        "run_uuid": run_id,
+        "run_name": "r",
+        "experiment_id": "0",
+        "user_id": "ada",
+        "status": "FINISHED",
+        "start_time": 1_700_000_000_000,
+        "end_time": 1_700_000_000_001,
+        "artifact_uri": f"mlflow-artifacts:/0/{run_id}/artifacts",
+        "lifecycle_stage": "active",
+    }
+    assert ci.post("mlflow/runs/update", told).body == {"run_info": info}
+    run = {
+        "info": info,
+        "data": {
+            "metrics": [
+                {"key": "m", "value": 1.0, "timestamp": 2**53, "step": -1},
+                {"key": "n", "value": "NaN", "timestamp": 1, "step": 0},
+            ],
+            "params": [{"key": "p", "value": ""}],
+            "tags": [{"key": "a", "value": "ü"}, {"key": "mlflow.runName", "value": "r"}],
+        },
+        "inputs": {"dataset_inputs": [{"tags": [], "dataset": {**dataset, "schema": "", "profile": ""}}]},
+        "outputs": {},
+    }
+    assert ci.get("mlflow/runs/get", run_id=run_id).body == {"run": run}
+    assert ci.post("mlflow/runs/search", {"experiment_ids": ["0"]}).body == {"runs": [run]}

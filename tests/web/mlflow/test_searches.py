@@ -9,8 +9,10 @@ import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from accounts.actor import Actor
 from lineage import searching
 from lineage.models import Experiment, LoggedModel, Run
+from tests import make
 from tests.web.mlflow.conftest import Answer, Door
 
 pytestmark = pytest.mark.django_db
@@ -469,6 +471,32 @@ def test_a_tag_of_a_logged_model_is_taken_away(ci: Door, models: dict[str, str])
     assert "tags" not in ci.get(path).body["model"]["info"]
     absent = ci.post(f"{path}/tags/t", {}, method="DELETE")
     assert (absent.status, absent.code) == (404, "RESOURCE_DOES_NOT_EXIST")
+
+
+# --- Who may ----------------------------------------------------------------------------------------------------------
+
+
+def test_a_viewer_searches_and_changes_nothing(
+    ci: Door, viewer: Actor, runs: dict[str, str], models: dict[str, str]
+) -> None:
+    door, run, model = Door(make.token(viewer)), {"run_id": runs["a"]}, f"mlflow/logged-models/{models['a']}"
+    assert names(asked(door, "metrics.loss < 0.2")) == "ea"
+    assert named(door) == ["Default"]
+    for answer in (
+        *(
+            door.post(f"mlflow/experiments/{act}", {"experiment_id": "0", "new_name": "x"})
+            for act in ("delete", "update")
+        ),
+        *(door.post(f"mlflow/experiments/{act}", {"experiment_id": "0", "key": "x"}) for act in TAG_ACTS),
+        *(door.post(f"mlflow/runs/{act}", run) for act in ("delete", "restore", "log-batch", "log-inputs")),
+        door.post("mlflow/runs/delete-tag", {**run, "key": "mlflow.runName"}),
+        door.post(model, {}, method="DELETE"),
+        door.post(f"{model}/tags/t", {}, method="DELETE"),
+    ):
+        assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
+
+
+TAG_ACTS = ("set-experiment-tag", "delete-experiment-tag")
 
 
 # --- Cost -------------------------------------------------------------------------------------------------------------
