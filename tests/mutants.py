@@ -52,6 +52,7 @@ PROMOTIONS = ("tests/registry/test_promotions.py",)
 MACHINE = ("tests/registry/test_workflow_machine.py",)
 REOPENING = ("tests/registry/test_reopening.py",)
 POLICIES = ("tests/registry/test_policies.py",)
+DIRECT = ("tests/lineage/test_direct.py",)
 
 MUTANTS = (
     Mutant(
@@ -159,6 +160,34 @@ MUTANTS = (
         "    Delivery.objects.bulk_create(owed)\n",
         "    from django.db.transaction import on_commit\n    on_commit(lambda: Delivery.objects.bulk_create(owed))\n",
         ("tests/registry/test_catalog.py",),
+    ),
+    Mutant(
+        "what a client may still change is put aside before it is read",
+        "lineage/services/direct.py",
+        "        read = bucket.put_aside(row.key)\n",
+        "        read = row.key\n",
+        DIRECT,
+    ),
+    Mutant(
+        "nothing is registered before it was read",
+        "lineage/services/artifacts.py",
+        "        raise DigestUnknown(path=late.path)\n",
+        "        pass\n",
+        DIRECT,
+    ),
+    Mutant(
+        "what a version was registered from is not removed",
+        "lineage/services/artifacts.py",
+        '        raise FilesSealed(path=path or "/")\n',
+        "        pass\n",
+        DIRECT,
+    ),
+    Mutant(
+        "a link to a file dies with its version",
+        "registry/links.py",
+        "pk=version, deleted_at__isnull=True, ",
+        "pk=version, ",
+        ("tests/web/databricks/test_artifacts.py",),
     ),
 )
 
