@@ -16,11 +16,12 @@ SELECT gen_random_uuid(), %(workspace)s, 'many-' || lpad(n::text, 6, '0'), '', %
 # In no order that an index has by chance: `hashint4` scatters them over a month.
 _VERSIONS = """
 INSERT INTO registry_version (id, model_id, workspace_id, model_name, number, description, source, run_ref, run_link,
-                              status, status_message, registrar_id, request_digest, created_at, updated_at, revision)
+                              status, status_message, registrar_id, request_digest, created_at, updated_at, revision,
+                              location)
 SELECT gen_random_uuid(), m.id, m.workspace_id, m.name, n, '', 's3://bucket/' || m.name || '/' || n,
        'run-' || substr(m.name, 6) || '-' || n / 10, '', 'ready', '', %(user)s, '',
        now() - make_interval(secs => abs(hashtext(m.name || n)) / 800.0),
-       now() - make_interval(secs => abs(hashtext(n || m.name)) / 800.0), 1
+       now() - make_interval(secs => abs(hashtext(n || m.name)) / 800.0), 1, ''
   FROM registry_model m CROSS JOIN generate_series(1, %(versions)s) n
  WHERE m.name LIKE 'many-%%'
 """

@@ -213,9 +213,10 @@ def test_a_long_past_is_answered_from_a_few_rows(requester: Actor, viewer: Actor
         cursor.execute(
             """
             INSERT INTO registry_version (id, model_id, workspace_id, model_name, number, description, source, run_ref,
-                   run_link, status, status_message, registrar_id, request_digest, created_at, updated_at, revision)
+                   run_link, status, status_message, registrar_id, request_digest, created_at, updated_at, revision,
+                   location)
             SELECT gen_random_uuid(), %(model)s, %(workspace)s, 'churn', n, '', '', '', '', 'ready', '', %(user)s, '',
-                   s, s, 1
+                   s, s, 1, ''
               FROM (SELECT n, timestamptz '2020-01-01Z' + n * interval '1 minute' AS s
                       FROM generate_series(2, 34001) n) v""",
             {"model": model.pk, "workspace": model.workspace_id, "user": requester.user_id},

@@ -55,8 +55,9 @@ _COLUMNS = {
 
 
 class LocationIsOurs(Invalid):
-    """The artifact location {value!r} will not do: leave it out, to keep files on this server, or name a place in an
-    object store such as s3://BUCKET/PATH."""
+    """The artifact location {value!r} will not do: leave it out, to keep files on this server, or name a place here, not
+    beginning with a number, such as mlflow-artifacts:/TEAM/PROJECT, or one in an object store such as
+    s3://BUCKET/PATH."""
 
     field = "artifact_location"
 
@@ -87,6 +88,8 @@ def create(actor: Actor, request: HttpRequest) -> HttpResponse:
 def _location(given: str) -> str:
     if not given or given.startswith(_BUCKETS):
         return given.rstrip("/")
+    if place := places.location(given):
+        return place
     if settings.VOUCH_CONFORMANCE and "://" not in given:
         return os.path.abspath(given.removeprefix("file:"))
     raise LocationIsOurs(value=given)

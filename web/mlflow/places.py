@@ -1,6 +1,7 @@
 """How this door names experiments, runs, logged models, versions, and the folders of their files.
 
-mlflow-artifacts:/<experiment>/<run>/artifacts/…            what a run logged
+mlflow-artifacts:/<experiment>/<run>/artifacts/…            what a run logged; the experiment may have a place of its
+                                                            own instead of its number, `mlflow-artifacts:/team/…`
 mlflow-artifacts:/<experiment>/models/m-<id>/artifacts/…    a logged model
 mlflow-artifacts:/versions/<id>/…                           a registered version's frozen files, to read only
 """
@@ -29,6 +30,11 @@ SCHEME = "mlflow-artifacts:"
 DEFAULT_EXPERIMENT = "0"  # in every workspace, as stock clients presume
 _LOOSE = "loose"  # the upload of each user that takes files outside of all folders, where such are allowed
 _HEX = re.compile(r"[0-9a-f]{32}")
+_VERSION = re.compile(r"versions/(?P<version>[0-9a-f]{32})(?:/(?P<inner>.+))?")
+_ROOT = re.compile(
+    r"(?P<root>.+?/(?:(?P<run>[0-9a-f]{32})|models/(?P<logged_model>m-[0-9a-f]{32}))/artifacts)(?:/(?P<inner>.+))?"
+)
+_TAKEN = re.compile(r"(?:[0-9]+|versions)(?:/|$)")  # where experiments without a place of their own, and versions, lie
 
 
 class BadExperimentId(Invalid):
@@ -143,28 +149,34 @@ def path_in_store(uri: str) -> str | None:
     return rest.strip("/")
 
 
+def location(given: str) -> str | None:
+    """An `mlflow-artifacts:` URI as the place of an experiment's files in our store; None when it cannot be one."""
+    path = path_in_store(given)
+    if not path or _TAKEN.match(path):
+        return None
+    return f"{SCHEME}/{text.artifact_path(path)}"
+
+
 def spot_at(actor: Actor, path: str, *, root: bool = False) -> Spot:
     """Whose file `path` is; BadPath, NoSuchPlace, or the NotFound of whose folder it names.
 
     With `root`, the root of all, "", is a path like others.
     """
     text.artifact_path(path, empty=root)
-    match path.split("/"):
-        case ["versions", key, *inner] if _HEX.fullmatch(key):
-            return Spot(Frozen(uuid.UUID(hex=key)), "/".join(inner))
-        case [number, "models", key, "artifacts", *inner]:
-            logged_model = logged_model_named(actor, key, deleted_too=True)
-            _lies_in(logged_model.experiment, number, LoggedModelNotFound(logged_model=key))
-            return Spot(Place(logged_model=logged_model), "/".join(inner))
-        case [number, key, "artifacts", *inner] if _HEX.fullmatch(key):
+    if found := _VERSION.fullmatch(path):
+        return Spot(Frozen(uuid.UUID(hex=found["version"])), found["inner"] or "")
+    if found := _ROOT.fullmatch(path):
+        here, inner = f"{SCHEME}/{found['root']}", found["inner"] or ""
+        if key := found["run"]:
             run = find_run(actor, key)
-            _lies_in(run.experiment, number, RunNotFound(run=key))
-            return Spot(Place(run=run), "/".join(inner))
+            if run_root(run) != here:
+                raise RunNotFound(run=key)
+            return Spot(Place(run=run), inner)
+        key = found["logged_model"]
+        logged_model = logged_model_named(actor, key, deleted_too=True)
+        if logged_model_root(logged_model) != here:
+            raise LoggedModelNotFound(logged_model=key)
+        return Spot(Place(logged_model=logged_model), inner)
     if settings.VOUCH_CONFORMANCE:
         return Spot(Place(upload_name=_LOOSE), path)
     raise NoSuchPlace(path=path)
-
-
-def _lies_in(experiment: Experiment, number: str, otherwise: NotFound) -> None:
-    if experiment_id(experiment) != number:
-        raise otherwise

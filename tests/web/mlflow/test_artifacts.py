@@ -327,3 +327,25 @@ def test_for_the_clients_own_tests_files_lie_anywhere_and_answers_are_bare(ci: D
     assert ci.get_file(f"{PROXY}/dir/b.txt").content == b"dir/b.txt"
     answer = ci.get("mlflow/artifacts/list", run_id=ci.run(), path="../path")
     assert answer.body == {"error_code": "INVALID_PARAMETER_VALUE", "message": "Invalid path"}
+
+
+def test_an_experiment_may_have_a_place_of_its_own_in_our_store(ci: Door) -> None:
+    body = {"name": "of the team", "artifact_location": "mlflow-artifacts:/team/iris/"}
+    experiment = ci.post("mlflow/experiments/create", body).body["experiment_id"]
+    run = ci.run(experiment_id=experiment)
+    root = f"team/iris/{run}/artifacts"
+    assert ci.get("mlflow/runs/get", run_id=run).body["run"]["info"]["artifact_uri"] == f"mlflow-artifacts:/{root}"
+    assert ci.put(f"{root}/model/MLmodel", b"flavors: {}").status == 200
+    assert ci.get("mlflow/artifacts/list", run_id=run, path="model").body["files"][0]["path"] == "model/MLmodel"
+    assert ci.get(f"mlflow-artifacts/artifacts/{root}/model/MLmodel").content == b"flavors: {}"
+    for elsewhere in (f"team/{run}/artifacts", f"{experiment}/{run}/artifacts", f"{root}/{run}/artifacts"):
+        assert ci.get(f"mlflow-artifacts/artifacts/{elsewhere}/model/MLmodel").status == 404
+    ci.post("mlflow/registered-models/create", {"name": "iris"})
+    source = {"name": "iris", "source": f"mlflow-artifacts:/{root}/model", "run_id": run}
+    assert "manifest_digest" in ci.post("mlflow/model-versions/create", source).body["model_version"]
+
+
+@pytest.mark.parametrize("place", ["1/x", "0", "versions/x", "", "../x", "/elsewhere.example/x"])
+def test_a_place_that_is_somebody_elses_is_none_for_an_experiment(ci: Door, place: str) -> None:
+    answer = ci.post("mlflow/experiments/create", {"name": "x", "artifact_location": f"mlflow-artifacts:/{place}"})
+    assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
