@@ -87,8 +87,8 @@ def create(actor: Actor, request: HttpRequest) -> HttpResponse:
 def _location(given: str) -> str:
     if not given or given.startswith(_BUCKETS):
         return given.rstrip("/")
-    if settings.VOUCH_CONFORMANCE and "://" not in given:
-        return os.path.abspath(given.removeprefix("file:"))
+    if settings.VOUCH_CONFORMANCE:
+        return given.rstrip("/") if ":" in given else os.path.abspath(given)
     raise LocationIsOurs(value=given)
 
 
