@@ -90,8 +90,8 @@ def _location(given: str) -> str:
         return given.rstrip("/")
     if place := places.location(given):
         return place
-    if settings.VOUCH_CONFORMANCE and "://" not in given:
-        return os.path.abspath(given.removeprefix("file:"))
+    if settings.VOUCH_CONFORMANCE:
+        return given.rstrip("/") if ":" in given else os.path.abspath(given)
     raise LocationIsOurs(value=given)
 
 

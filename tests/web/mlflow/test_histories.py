@@ -217,6 +217,8 @@ def test_a_local_place_for_artifacts_is_for_conformance_runs_alone(ci: Door, set
     run_id = ci.run(experiment_id=experiment)
     uri = ci.get("mlflow/runs/get", run_id=run_id).body["run"]["info"]["artifact_uri"]
     assert uri == f"{found}/{run_id}/artifacts"
+    made = ci.post("mlflow/experiments/create", {"name": "file", "artifact_location": "file:///tmp/there"})
+    assert made.status == 200
 
 
 def test_a_run_is_written_as_the_reference_server_writes_it(ci: Door) -> None:
