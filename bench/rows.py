@@ -109,14 +109,15 @@ class Vouch(Writer):
             values,
         )
         connection.execute(
-            """INSERT INTO registry_version (id, model_id, number, description, source, run_ref, run_link, status,
-                                             status_message, registrar_id, request_digest, created_at, updated_at,
-                                             revision)
-               SELECT md5('version-' || n)::uuid, md5('model-' || n / %(each)s)::uuid, n %% %(each)s + 1, '',
+            """INSERT INTO registry_version (id, model_id, workspace_id, model_name, number, description, source,
+                                             run_ref, run_link, status, status_message, registrar_id, request_digest,
+                                             created_at, updated_at, revision, location)
+               SELECT md5('version-' || n)::uuid, md5('model-' || n / %(each)s)::uuid, w.id, 'model-' || n / %(each)s,
+                      n %% %(each)s + 1, '',
                       's3://bucket/model-' || n / %(each)s || '/' || n, md5('run-' || n / 10), '', 'ready', '', u.id,
                       md5('request-' || n), to_timestamp(%(start)s + n / 1000.0),
-                      to_timestamp(%(start)s + n / 1000.0), 1
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n, accounts_user u
+                      to_timestamp(%(start)s + n / 1000.0), 1, ''
+                 FROM generate_series(0, %(models)s * %(each)s - 1) n, accounts_workspace w, accounts_user u
                 WHERE u.username = 'admin'
                ON CONFLICT DO NOTHING""",
             values,
@@ -155,9 +156,11 @@ class Vouch(Writer):
             values,
         )
         for statement in (
-            """INSERT INTO lineage_latestmetric (run_id, key, value, timestamp_ms, step)
-               SELECT md5('run-' || n)::uuid, 'accuracy', (n::bigint * 7919 %% 1000003) / 1000003.0, %(start)s, 0
-                 FROM generate_series(0, %(count)s - 1) n""",
+            """INSERT INTO lineage_latestmetric (run_id, experiment_id, started_ms, key, value, timestamp_ms, step)
+               SELECT md5('run-' || n)::uuid, e.id, %(start)s + n, 'accuracy',
+                      (n::bigint * 7919 %% 1000003) / 1000003.0, %(start)s, 0
+                 FROM generate_series(0, %(count)s - 1) n, lineage_experiment e
+                WHERE e.name = 'large'""",
             """INSERT INTO lineage_param (run_id, key, value)
                SELECT md5('run-' || n)::uuid, 'depth', (n %% 20)::text FROM generate_series(0, %(count)s - 1) n""",
             """INSERT INTO lineage_runtag (run_id, key, value)

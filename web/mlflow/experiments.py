@@ -55,8 +55,8 @@ _COLUMNS = {
 
 
 class LocationIsOurs(Invalid):
-    """The artifact location {value!r} will not do: leave it out, to keep files on this server, or name a place here, not
-    beginning with a number, such as mlflow-artifacts:/TEAM/PROJECT, or one in an object store such as
+    """The artifact location {value!r} will not do: leave it out, to keep files on this server, or name a place here,
+    not beginning with a number, such as mlflow-artifacts:/TEAM/PROJECT, or one in an object store such as
     s3://BUCKET/PATH."""
 
     field = "artifact_location"
