@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,6 +18,7 @@ from core import text
 from core.errors import NotFound
 from registry.errors import AliasNotFound, ModelNotFound, NothingInStage, VersionNotFound
 from registry.lifecycle import Stage
+from registry.models import Version
 from registry.queries import find_model
 from registry.references import Reference, version_number
 
@@ -48,6 +49,32 @@ class VersionFacts:
     promotion_id: uuid.UUID | None  # the one that moved it into its stage
     tags: list[tuple[str, str]]
     aliases: list[str]
+
+
+def facts_of_new(version: Version, registrar: str, tags: Mapping[str, str]) -> VersionFacts:
+    """The same of a version that was registered this moment, with its model and manifest loaded, without a query."""
+    return VersionFacts(
+        model_id=version.model_id,
+        name=version.model.name,
+        id=version.pk,
+        number=version.number,
+        stage=version.stage,
+        created_at=version.created_at,
+        updated_at=version.updated_at,
+        registrar=registrar,
+        description=version.description,
+        source=version.source,
+        lies_at=version.lies_at,
+        run=version.run_ref,
+        run_link=version.run_link,
+        status=version.status,
+        status_message=version.status_message,
+        logged_model_id=version.logged_model_id,
+        manifest=version.manifest.digest if version.manifest else None,
+        promotion_id=None,
+        tags=sorted(tags.items()),
+        aliases=[],
+    )
 
 
 # `held` finds the versions, each with its open occupancy. A model without any gives one row of nulls, so that one

@@ -263,7 +263,13 @@ def _leaving(promotion: Promotion) -> list[Occupancy]:
     held = Occupancy.objects.filter(ending, model_id=promotion.model_id, ended_at__isnull=True)
     # A version may have a long description and its manifest much that was found in it: only what is told of is read.
     held = held.select_related("version__manifest").only(
-        "version", "number", "stage", "started_at", "version__source", "version__manifest__digest"
+        "version",
+        "number",
+        "stage",
+        "started_at",
+        "version__source",
+        "version__location",
+        "version__manifest__digest",
     )
     return sorted(held, key=lambda occupancy: (occupancy.version_id != promotion.version_id, occupancy.number))
 

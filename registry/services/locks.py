@@ -148,6 +148,7 @@ def edited(
         model.updated_at = timezone.now()
     model.revision += 1
     if resolves_anew:
-        model.generation += 1
-        wake(model.id, *also)
+        model.generation += 1  # by which the database wakes those who wait for the model (migration 0013)
+    if also:
+        wake(*also)
     model.save(update_fields=["updated_at", "revision", "generation", *changed])

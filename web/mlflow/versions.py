@@ -41,8 +41,9 @@ def create(actor: Actor, request: HttpRequest) -> HttpResponse:
         tags=tags,
         files_required=source.ours and not settings.VOUCH_CONFORMANCE,
     )
-    body = _version(actor, name, made.version.number)
-    return encoded(body, **({"Vouch-Repeated": "true"} if made.repeated else {}))
+    if made.repeated:  # it may have been edited or moved since
+        return encoded(_version(actor, name, made.version.number), **encode.repeated(made.repeated))
+    return encoded({"model_version": encode.version(resolving.facts_of_new(made.version, actor.username, tags))})
 
 
 def update(actor: Actor, fields: Fields) -> dict[str, Any]:

@@ -279,3 +279,12 @@ def test_an_unknown_stage_and_an_unknown_version_are_a_4xx(ci: Door) -> None:
     assert "Production" in unknown.message
     assert move(ci, "2", "Staging").status == 404
     assert not Promotion.objects.exists()
+
+
+def test_a_new_version_is_told_as_it_is_read_later(ci: Door) -> None:
+    run = ci.run()
+    ci.put(f"0/{run}/artifacts/model/MLmodel", b"flavors: {}")
+    ci.post("mlflow/registered-models/create", {"name": "told"})
+    body = {"name": "told", "source": f"runs:/{run}/model", "run_id": run, "description": "d", "run_link": "https://x/"}
+    made = ci.post("mlflow/model-versions/create", {**body, "tags": [{"key": k, "value": "v"} for k in ("b", "a")]})
+    assert made.body == ci.get("mlflow/model-versions/get", name="told", version="1").body
