@@ -52,8 +52,9 @@ COPIES = "/databricks/mlflow/tmp-external-source"
 
 
 class SourceClimbs(Invalid):
-    """Invalid model version source: '{source}'. Please provide an absolute path: one without '..', plain or
-    percent-encoded, and without control characters."""
+    """Invalid model version source: '{source}'. If supplying a source as an http, https, local file path, ftp,
+    objectstore, or mlflow-artifacts uri, an absolute path must be provided without relative path references present.
+    Please provide an absolute path. One without '..', plain or percent-encoded, and without control characters."""
 
     field = "source"
 
