@@ -113,13 +113,20 @@ def _as_stored(value: Any) -> Any:
     return [_as_stored(item) for item in value] if isinstance(value, list | tuple) else value
 
 
+# Each write comes by here: prepared once for each connection.
+_HEAD = "SELECT id, subject_id, last_sequence, last_hash FROM accounts_auditchain WHERE subject_id {} FOR UPDATE"
+
+
 def _locked_chain(chain_of: uuid.UUID | None) -> AuditChain:
-    heads = AuditChain.objects.select_for_update().filter(subject_id=chain_of)
-    head = heads.first()
-    if head is None:
-        AuditChain.objects.bulk_create([AuditChain(subject_id=chain_of)], ignore_conflicts=True)
-        head = heads.get()
-    return head
+    statement, wanted = (_HEAD.format("= %s"), [chain_of]) if chain_of else (_HEAD.format("IS NULL"), [])
+    with connection.cursor() as cursor:
+        cursor.execute(statement, wanted)
+        head = cursor.fetchone()
+        if head is None:
+            AuditChain.objects.bulk_create([AuditChain(subject_id=chain_of)], ignore_conflicts=True)
+            cursor.execute(statement, wanted)
+            head = cursor.fetchone()
+    return AuditChain.from_db(connection.alias, ["id", "subject_id", "last_sequence", "last_hash"], head)
 
 
 def content(entry: AuditEntry) -> dict[str, Any]:

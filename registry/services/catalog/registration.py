@@ -6,7 +6,7 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from django.db import transaction
+from django.db import connection, transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -157,14 +157,21 @@ def _inspect_later(manifest: Manifest) -> None:
         transaction.on_commit(lambda: manifests.inspect(manifest), robust=True)
 
 
+_SAME = """
+SELECT id FROM registry_version
+ WHERE model_id = %s AND request_digest = %s AND created_at >= %s AND deleted_at IS NULL
+ ORDER BY created_at DESC LIMIT 1
+"""
+
+
 def _repeated(actor: Actor, model: Model, request: str) -> Version | None:
-    since = timezone.now() - REPEATED_WITHIN
-    same = Version.objects.filter(model=model, request_digest=request, created_at__gte=since, deleted_at__isnull=True)
+    with connection.cursor() as cursor:
+        cursor.execute(_SAME, [model.pk, request, timezone.now() - REPEATED_WITHIN])
+        earlier = cursor.fetchone()
     # Nearly always there is none: nothing else is asked of the database then.
-    earlier = same.order_by("-created_at").values_list("pk", flat=True).first()
     if earlier is None or not folds_repeated_creates(actor.workspace_id):
         return None
-    return Version.objects.with_stage().select_related("model", "manifest").get(pk=earlier)
+    return Version.objects.with_stage().select_related("model", "manifest").get(pk=earlier[0])
 
 
 def _frozen(actor: Actor, origin: Origin) -> _Bytes:
