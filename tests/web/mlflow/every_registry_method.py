@@ -164,7 +164,7 @@ refused("INVALID_PARAMETER_VALUE", client.get_latest_versions, f"{name} a", ["QA
 for source, number in ((f"models:/{name} a/1", "1"), (f"models:/{name} a@champion", "2")):
     copied = client.copy_model_version(source, f"{name} copies")
     assert (copied.source, str(copied.version)) == (f"models:/{name} a/{number}", number)
-assert client.get_model_version_download_uri(f"{name} copies", "1") == f"models:/{name} a/1"
+assert client.get_model_version_download_uri(f"{name} copies", "1") == client.get_model_version(f"{name} a", "1").source
 
 client.delete_model_version(f"{name} a", "1")
 refused("RESOURCE_DOES_NOT_EXIST", client.get_model_version, f"{name} a", "1")
