@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from django.db.models import (
+    BigAutoField,
     Case,
     Exists,
     F,
@@ -55,6 +56,7 @@ class _AnyOf(Lookup):
 
 
 UUIDField.register_lookup(_AnyOf)
+BigAutoField.register_lookup(_AnyOf)
 
 
 @dataclass(frozen=True)

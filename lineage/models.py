@@ -232,14 +232,12 @@ class LoggedModel(models.Model):
     created_at = models.DateTimeField(auto_now_add=True)
     updated_at = models.DateTimeField(auto_now=True)
     deleted_at = models.DateTimeField(null=True, blank=True)
-    fingerprint = _fingerprint()
 
     objects: ClassVar[LoggedModelQuerySet] = LoggedModelQuerySet.as_manager()  # type: ignore[assignment]
 
     class Meta:
         indexes = [
             models.Index(fields=["experiment", "-created_at", "id"], name="logged_model_newest_first"),
-            models.Index(fields=["fingerprint"], condition=~Q(fingerprint=""), name="logged_model_just_made"),
         ]
 
     def __str__(self) -> str:

@@ -17,6 +17,7 @@ from core.canonical import digest
 from core.errors import Conflict
 from lineage.errors import RunDeleted
 from lineage.models import Folder, FolderFile, FolderSeal, LoggedModel, Manifest, ManifestFile, Run
+from lineage.services import repeats
 from lineage.storage import store
 from lineage.storage.blobs import Blob
 
@@ -67,8 +68,9 @@ class Place:
     upload_name: str = ""
 
     def folder(self, actor: Actor) -> Folder:
-        """The folder, made on its first file."""
+        """The folder, made on its first file. Who sends one to a run knows of it: see `repeats`."""
         if self.run:
+            repeats.settle(self.run)
             return Folder.objects.get_or_create(workspace_id=actor.workspace_id, run=self.run)[0]
         if self.logged_model:
             return Folder.objects.get_or_create(workspace_id=actor.workspace_id, logged_model=self.logged_model)[0]

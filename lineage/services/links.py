@@ -12,7 +12,6 @@ from accounts.actor import Actor
 from core import text
 from lineage.models import Dataset, Run, RunInput, RunModel, RunTag
 from lineage.queries import find_logged_model
-from lineage.services import repeats
 from lineage.services.metrics import whole
 from lineage.services.runs import TAG_VALUE_LIMIT, locked
 
@@ -86,7 +85,6 @@ def _link_models(actor: Actor, run: Run, logged_models: Iterable[tuple[str, int]
     links = []
     for logged_model_id, step in logged_models:
         logged_model = find_logged_model(actor, logged_model_id)
-        repeats.settle(logged_model)
         step = whole("step", step, low=None)
         links.append(RunModel(run=run, logged_model=logged_model, is_output=is_output, step=step))
     RunModel.objects.bulk_create(links, ignore_conflicts=True)

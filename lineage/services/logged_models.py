@@ -39,43 +39,6 @@ class LoggedModelParamChanged(Invalid):
     field = "params"
 
 
-def create_once(
-    actor: Actor,
-    experiment: Experiment,
-    *,
-    name: str = "",
-    model_type: str = "",
-    source_run_id: str = "",
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-) -> tuple[LoggedModel, bool]:
-    """`create` for a client that may be repeating itself: the model, and whether an earlier request made it."""
-    request = repeats.fingerprint(
-        actor,
-        "logged model",
-        experiment=experiment.pk,
-        name=name,
-        type=model_type,
-        run=source_run_id,
-        params=dict(params),
-        tags=dict(tags),
-        address=actor.address,
-    )
-    if earlier := repeats.earlier(LoggedModel.objects.select_related("experiment"), request):
-        return earlier, True
-    made = create(
-        actor,
-        experiment,
-        name=name,
-        model_type=model_type,
-        source_run_id=source_run_id,
-        params=params,
-        tags=tags,
-        fingerprint=request,
-    )
-    return made, False
-
-
 @transaction.atomic
 def create(
     actor: Actor,
@@ -86,23 +49,28 @@ def create(
     source_run_id: str = "",
     params: Mapping[str, str],
     tags: Mapping[str, str],
-    fingerprint: str = "",
 ) -> LoggedModel:
-    """A new logged model, pending until its files are up."""
+    """A new logged model, pending until its files are up.
+
+    Each request makes one, also one that is like the last: programs begin several models of one name before they log
+    to any, and nothing tells that from a repetition. What a repetition leaves is pending, and nobody's.
+    """
     require(actor, Action.LOG_RUN)
     if experiment.deleted_at:
         raise ExperimentDeleted(name=experiment.name)
     name = text.free_text("name", name, limit=500, lines=False) or f"model-{secrets.token_hex(4)}"
     if _NOT_IN_A_NAME & set(name):
         raise BadLoggedModelName(value=name)
+    source_run = find_run(actor, source_run_id) if source_run_id else None
     repeats.settle(experiment)
+    if source_run:
+        repeats.settle(source_run)
     logged_model = LoggedModel.objects.create(
         experiment=experiment,
         name=name,
         model_type=text.free_text("model_type", model_type, limit=500, lines=False),
-        source_run=find_run(actor, source_run_id) if source_run_id else None,
+        source_run=source_run,
         created_by_id=actor.user_id,
-        fingerprint=fingerprint,
     )
     _write_params(logged_model, params)
     _write_tags(logged_model, tags)
@@ -146,19 +114,18 @@ def log_params(actor: Actor, logged_model_id: object, params: Mapping[str, str])
 
 @transaction.atomic
 def delete(actor: Actor, logged_model_id: object) -> None:
-    """Hide a logged model; versions registered from it keep their files."""
-    logged_model = _locked(actor, logged_model_id)
-    logged_model.deleted_at = timezone.now()
-    logged_model.save(update_fields=["deleted_at", "updated_at"])
+    """Hide a logged model; versions registered from it keep their files. One that is hidden stays so."""
+    logged_model = _locked(actor, logged_model_id, deleted_too=True)
+    if not logged_model.deleted_at:
+        logged_model.deleted_at = timezone.now()
+        logged_model.save(update_fields=["deleted_at", "updated_at"])
 
 
-def _locked(actor: Actor, logged_model_id: object) -> LoggedModel:
-    found = find_logged_model(actor, logged_model_id)
+def _locked(actor: Actor, logged_model_id: object, *, deleted_too: bool = False) -> LoggedModel:
+    found = find_logged_model(actor, logged_model_id, deleted_too=deleted_too)
     require(actor, Action.LOG_RUN)
     rows = LoggedModel.objects.select_for_update(of=("self",), no_key=True).select_related("experiment")
-    logged_model = rows.get(pk=found.pk)
-    repeats.settle(logged_model)
-    return logged_model
+    return rows.get(pk=found.pk)
 
 
 def _write_params(logged_model: LoggedModel, params: Mapping[str, str]) -> None:

@@ -18,11 +18,11 @@ from accounts.actor import Actor
 from accounts.queries import folds_repeated_creates
 from accounts.roles import Action
 from core.canonical import digest
-from lineage.models import Experiment, LoggedModel, Run
+from lineage.models import Experiment, Run
 
 REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
-Made = TypeVar("Made", Experiment, Run, LoggedModel)
+Made = TypeVar("Made", Experiment, Run)
 
 
 def fingerprint(actor: Actor, kind: str, **request: Any) -> str:
@@ -41,7 +41,7 @@ def earlier(rows: QuerySet[Made], fingerprint: str) -> Made | None:
     return fresh.order_by("-created_at").first()
 
 
-def settle(row: Experiment | Run | LoggedModel) -> None:
+def settle(row: Experiment | Run) -> None:
     """Note that the answer arrived: from now on the same request makes another one."""
     if row.fingerprint:
         type(row).objects.filter(pk=row.pk).update(fingerprint="")

@@ -15,7 +15,8 @@ from core.errors import Invalid
 from core.searching import Condition, Field, Of, Operator, Order, Value
 from web.mlflow.wire import clean
 
-CONDITIONS, LISTED = 50, 5000  # at most, in a filter and in one list
+CONDITIONS, LISTED = 50, 5000  # at most, in a filter and in all of its lists
+ORDERS = 20  # fields at most: each is a join and two columns, of which a statement has room for 1,664
 
 NUMBER = frozenset(
     {Operator.EQUAL, Operator.DIFFERENT, Operator.LESS, Operator.AT_MOST, Operator.MORE, Operator.AT_LEAST}
@@ -81,6 +82,12 @@ class BadOrder(Invalid):
     field = "order_by"
 
 
+class TooManyOrders(Invalid):
+    """order_by names {count} fields; at most {limit} are allowed."""
+
+    field = "order_by"
+
+
 @dataclass(frozen=True)
 class Attribute:
     """A field of the thing's own: the column's name, how it may be compared, and whether a list may be in its order.
@@ -121,7 +128,8 @@ def parse_filter(text: str, grammar: Grammar) -> list[Condition]:
             at = joint.end()
         if len(found) == CONDITIONS:
             raise _unread(text, at, f"At most {CONDITIONS} conditions are allowed: send several searches.")
-        condition, at = _condition(text, at, grammar)
+        room = LISTED - sum(len(other.value) for other in found if isinstance(other.value, tuple))
+        condition, at = _condition(text, at, grammar, room)
         found.append(condition)
     return found
 
@@ -129,8 +137,10 @@ def parse_filter(text: str, grammar: Grammar) -> list[Condition]:
 def parse_order(clauses: Sequence[str], grammar: Grammar) -> list[Order]:
     """The order that `clauses` ask for, each a field and perhaps ASC or DESC; a field named again changes nothing.
 
-    Raises BadOrder.
+    Raises BadOrder, TooManyOrders.
     """
+    if len(clauses) > ORDERS:
+        raise TooManyOrders(count=len(clauses), limit=ORDERS)
     found: dict[Field, Order] = {}
     for clause in clauses:
         read = _ORDER.fullmatch(clean("order_by", clause))
@@ -150,7 +160,7 @@ def parse_order(clauses: Sequence[str], grammar: Grammar) -> list[Order]:
     return list(found.values())
 
 
-def _condition(text: str, at: int, grammar: Grammar) -> tuple[Condition, int]:
+def _condition(text: str, at: int, grammar: Grammar, room: int) -> tuple[Condition, int]:
     read = _FIELD.match(text, at)
     if read is None or not read[0].strip():
         raise _unread(text, at, _HINT)
@@ -168,10 +178,12 @@ def _condition(text: str, at: int, grammar: Grammar) -> tuple[Condition, int]:
     if operator in NULLS:
         return Condition(named, operator), operation.end()
     if operator in LISTS:
-        listed, at = _list(text, operation.end(), what)
+        listed, at = _list(text, operation.end(), what, room)
         return Condition(named, operator, listed), at
     number = attribute.number if attribute else named.of is Of.METRIC
     value, at = _value(text, operation.end(), what, number=number, whole=bool(attribute and attribute.whole))
+    if attribute and attribute.whole and isinstance(value, float):
+        value = _rounded(value, operator, what)
     return Condition(named, operator, value), at
 
 
@@ -227,16 +239,25 @@ def _number(text: str, at: int, what: str, *, whole: bool) -> tuple[Value, int]:
     if whole and (quoted := _TEXT.match(text, at)) and _WHOLE.fullmatch(_unquoted(quoted)):
         return _fitting(int(_unquoted(quoted)), what), quoted.end()
     read = _NUMBER.match(text, at)
-    if read is None or (whole and not _WHOLE.fullmatch(read[1])):
+    if read is None:
         word = _WORD.match(text, at)
         hint = "give a whole number" if whole else "give a number, without quotes"
         raise WrongValue(value=word[1][:100] if word else "", what=what, hint=hint)
-    if whole:
+    if whole and _WHOLE.fullmatch(read[1]):
         return _fitting(int(read[1]), what), read.end()
     value = float(read[1])
     if math.isinf(value):
         raise WrongValue(value=read[1], what=what, hint="give a number within ±1.8e308")
     return value, read.end()
+
+
+def _rounded(value: float, operator: Operator, what: str) -> int:
+    """The whole number that says the same of whole numbers as a fraction does: `time.time() * 1000` is one."""
+    if value.is_integer():
+        return _fitting(int(value), what)
+    if operator in (Operator.EQUAL, Operator.DIFFERENT):
+        raise WrongValue(value=value, what=what, hint="give a whole number")
+    return _fitting(math.ceil(value) if operator in (Operator.LESS, Operator.AT_LEAST) else math.floor(value), what)
 
 
 def _fitting(value: int, what: str) -> int:
@@ -245,7 +266,7 @@ def _fitting(value: int, what: str) -> int:
     return value
 
 
-def _list(text: str, at: int, what: str) -> tuple[tuple[str, ...], int]:
+def _list(text: str, at: int, what: str, room: int) -> tuple[tuple[str, ...], int]:
     found: list[str] = []
     opening = re.compile(r"\s*\(").match(text, at)
     hint = "list texts in brackets, like ('a', 'b')"
@@ -254,13 +275,14 @@ def _list(text: str, at: int, what: str) -> tuple[tuple[str, ...], int]:
     at = opening.end()
     while read := _TEXT.match(text, at):
         found.append(_unquoted(read))
-        if len(found) > LISTED:
-            raise WrongValue(value="", what=what, hint=f"list at most {LISTED} texts")
-        end = re.compile(r"\s*([,)])").match(text, read.end())
+        if len(found) > room:
+            raise WrongValue(value="", what=what, hint=f"list at most {LISTED} texts in one filter")
+        # Also ('a',): so programs write a tuple of one.
+        end = re.compile(r"\s*(?:,(?!\s*\))|(,?\s*\)))").match(text, read.end())
         if end is None:
             break
         at = end.end()
-        if end[1] == ")":
+        if end[1]:
             return tuple(found), at
     raise WrongValue(value=text[at:].strip()[:100], what=what, hint=hint)
 

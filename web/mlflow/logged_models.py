@@ -5,8 +5,6 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
-from django.http import HttpRequest, HttpResponse
-
 from accounts.actor import Actor
 from core.errors import Invalid
 from core.paging import paginate
@@ -15,11 +13,10 @@ from lineage import searching
 from lineage.conditions import Column
 from lineage.models import LoggedModelStatus
 from lineage.queries import LoggedModelNotFound, as_uuid
-from lineage.services import logged_models, repeats
+from lineage.services import logged_models
 from web.mlflow import encode, places
-from web.mlflow.door import encoded
 from web.mlflow.grammar import LISTS, NUMBER, TEXT, Attribute, BadOrder, Grammar, parse_filter, parse_order
-from web.mlflow.wire import Fields, MissingField, fields_of
+from web.mlflow.wire import Fields, MissingField
 
 PAGE, PAGE_LIMIT = 50, 50_000
 ORDERS = 20  # at most
@@ -73,9 +70,8 @@ class NoDatasetName(Invalid):
     field = "datasets"
 
 
-def create(actor: Actor, request: HttpRequest) -> HttpResponse:
-    fields = fields_of(request)
-    made, repeated = logged_models.create_once(
+def create(actor: Actor, fields: Fields) -> dict[str, Any]:
+    made = logged_models.create(
         actor,
         places.experiment_named(actor, fields.required("experiment_id")),
         name=fields.text("name"),
@@ -84,12 +80,12 @@ def create(actor: Actor, request: HttpRequest) -> HttpResponse:
         params=dict(fields.pairs("params", limit=1000)),
         tags=dict(fields.pairs("tags", limit=1000)),
     )
-    return encoded({"model": encode.logged_model(made)}, **encode.repeated(repeated))
+    return {"model": encode.logged_model(made)}
 
 
 def get(actor: Actor, fields: Fields, model_id: str) -> dict[str, Any]:
     found = places.logged_model_named(actor, model_id, deleted_too=fields.flag("allow_deleted"))
-    return {"model": encode.logged_model(repeats.answered(actor, found))}
+    return {"model": encode.logged_model(found)}
 
 
 def finalise(actor: Actor, fields: Fields, model_id: str) -> dict[str, Any]:

@@ -114,7 +114,7 @@ def experiment_named(actor: Actor, value: str) -> Experiment:
 def experiments_named(actor: Actor, values: Collection[str]) -> list[Experiment]:
     """Those of the experiments of these ids that there are, deleted or not; BadExperimentId."""
     numbers = {experiment_number(value) for value in values}
-    found = list(Experiment.objects.visible_to(actor).filter(is_default=False, pk__in=numbers - {0}))
+    found = list(Experiment.objects.visible_to(actor).filter(is_default=False, pk__any_of=list(numbers - {0})))
     return [*([experiments.default(actor)] if 0 in numbers else []), *found]
 
 
@@ -150,9 +150,13 @@ def path_in_store(uri: str) -> str | None:
 
 
 def location(given: str) -> str | None:
-    """An `mlflow-artifacts:` URI as the place of an experiment's files in our store; None when it cannot be one."""
+    """An `mlflow-artifacts:` URI as the place of an experiment's files in our store; None when it cannot be one.
+
+    It can not lie in the folder of a run or a logged model, whose files those of its own runs would become, nor hold
+    what clients take for an encoding, a query or a fragment.
+    """
     path = path_in_store(given)
-    if not path or _TAKEN.match(path):
+    if not path or _TAKEN.match(path) or _ROOT.match(path) or set("%?#") & set(path):
         return None
     return f"{SCHEME}/{text.artifact_path(path)}"
 

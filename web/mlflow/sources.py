@@ -184,8 +184,10 @@ def _of_model(actor: Actor, source: str, run_id: str, model_id: str) -> Source:
 
 
 def _of_run(actor: Actor, source: str, run_id: str) -> Source:
+    # Clients skip a host between `//` and `/`: what stood there would hide the run that they load from.
+    hosted = re.match(r"runs://[^/]", source)
     named, _, path = source.removeprefix("runs:").strip("/").partition("/")
-    if not run_id or named != run_id:
+    if hosted or not run_id or named != run_id:
         raise SourceOfAnother(source=source, wanted="run_id")
     run = _known_run(actor, run_id)
     if run is None:

@@ -98,7 +98,7 @@ _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
     "mlflow/artifacts/presigned-upload-url": endpoint(POST=json(transfers.upload_url)),
     "mlflow/artifacts/presigned-download-url": endpoint(POST=json(transfers.download_url)),
     "mlflow/upload-artifact": endpoint(POST=artifacts.put_by_page),
-    "mlflow/logged-models": endpoint(POST=logged_models.create),
+    "mlflow/logged-models": endpoint(POST=json(logged_models.create)),
     "mlflow/logged-models/search": endpoint(POST=json(logged_models.search)),
     "mlflow/logged-models/<str:model_id>": endpoint(
         GET=json(logged_models.get), PATCH=json(logged_models.finalise), DELETE=bare(logged_models.delete)

@@ -345,7 +345,26 @@ def test_an_experiment_may_have_a_place_of_its_own_in_our_store(ci: Door) -> Non
     assert "manifest_digest" in ci.post("mlflow/model-versions/create", source).body["model_version"]
 
 
-@pytest.mark.parametrize("place", ["1/x", "0", "versions/x", "", "../x", "/elsewhere.example/x"])
+OF_A_RUN = f"team/{'0' * 32}/artifacts"
+OF_A_MODEL = f"team/models/m-{'0' * 32}/artifacts"
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "1/x",
+        "0",
+        "versions/x",
+        "",
+        "../x",
+        "/elsewhere.example/x",
+        OF_A_RUN,
+        f"{OF_A_RUN}/x",
+        OF_A_MODEL,
+        "%76/x",
+        "a?b",
+    ],
+)
 def test_a_place_that_is_somebody_elses_is_none_for_an_experiment(ci: Door, place: str) -> None:
     answer = ci.post("mlflow/experiments/create", {"name": "x", "artifact_location": f"mlflow-artifacts:/{place}"})
     assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")

@@ -20,6 +20,9 @@ GRAMMAR = Grammar(
 )
 
 
+QUOTED = "'a'"
+
+
 def attribute(name: str, operator: str, value: object = None) -> Condition:
     return Condition(Field(Of.ATTRIBUTE, name), Operator(operator), value)  # type: ignore[arg-type]
 
@@ -46,6 +49,16 @@ def tag(name: str, operator: str, value: object = None) -> Condition:
         ("name NOT  in ('a')AND name = 'b'", [attribute("name", "NOT IN", ("a",)), attribute("name", "=", "b")]),
         ("start_time >= 12", [attribute("started_ms", ">=", 12)]),
         ("start_time<'-12'", [attribute("started_ms", "<", -12)]),
+        (
+            "start_time > 12.5 AND start_time <= -12.5",
+            [attribute("started_ms", ">", 12), attribute("started_ms", "<=", -13)],
+        ),
+        (
+            "start_time < 12.5 AND start_time >= -12.5",
+            [attribute("started_ms", "<", 13), attribute("started_ms", ">=", -12)],
+        ),
+        ("start_time = 1.7e12", [attribute("started_ms", "=", 1_700_000_000_000)]),
+        ("name IN ('a',) AND name = 'b'", [attribute("name", "IN", ("a",)), attribute("name", "=", "b")]),
         ("tag.team = 'risk'", [tag("team", "=", "risk")]),
         ("tags.mlflow.source.name = 'risk'", [tag("mlflow.source.name", "=", "risk")]),
         ("tags.`mlflow.prompt.is_prompt` != 'true'", [tag("mlflow.prompt.is_prompt", "!=", "true")]),
@@ -83,8 +96,13 @@ def test_a_filter_is_read(text: str, conditions: list[Condition]) -> None:
         ("dataset.colour = 'b'", "Invalid attribute key 'colour'"),
         ("metrics.a = '5'", "give a number, without quotes"),
         ("metrics.a > 1e999", "within ±1.8e308"),
-        ("start_time > 1.5", "whole number"),
+        ("start_time = 1.5", "whole number"),
+        ("start_time != 1.5", "whole number"),
         ("start_time > 9999999999999999999", "63 bits"),
+        ("start_time > -1e300", "63 bits"),
+        ("name IN ('a',,)", "list texts in brackets"),
+        ("name IN (,)", "list texts in brackets"),
+        (" AND ".join([f"name IN ({','.join(2501 * [QUOTED])})"] * 2), "at most 5000 texts in one filter"),
         ("tags. = 'a'", "Invalid clause(s)"),
         ("name = 'a\0'", "NUL"),
         (" AND ".join(["name = 'a'"] * 51), "At most 50 conditions"),
@@ -103,6 +121,12 @@ def test_an_order_is_read_and_a_field_named_again_orders_nothing_more() -> None:
         Order(Field(Of.METRIC, "a b"), descending=True),
         Order(Field(Of.ATTRIBUTE, "started_ms")),
     ]
+
+
+def test_an_order_of_more_fields_than_a_statement_may_join_is_refused() -> None:
+    assert len(parse_order([f"metrics.m{number}" for number in range(20)], GRAMMAR)) == 20
+    with pytest.raises(Invalid, match="order_by names 21 fields; at most 20"):
+        parse_order([f"metrics.m{number}" for number in range(21)], GRAMMAR)
 
 
 @pytest.mark.parametrize("clause", ["", "name UP", "name DESC, start_time", "digest", "tags.a", "colour DESC", "1 = 1"])

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.django_db
 RUN = ("mlflow/runs/create", {"experiment_id": "0", "start_time": 1_700_000_000_000, "run_name": "r"})
 MODEL = ("mlflow/logged-models", {"experiment_id": "0", "name": "model"})
 EXPERIMENT = ("mlflow/experiments/create", {"name": "credit", "tags": [{"key": "a", "value": "b"}]})
-CREATES = [pytest.param(*RUN, id="run"), pytest.param(*MODEL, id="model"), pytest.param(*EXPERIMENT, id="experiment")]
+CREATES = [pytest.param(*RUN, id="run"), pytest.param(*EXPERIMENT, id="experiment")]
 
 
 def made(answer: Answer) -> str:
@@ -42,7 +42,7 @@ def test_a_repeated_create_is_answered_with_what_the_first_made_and_says_so(
     assert again.body == first.body
 
 
-@pytest.mark.parametrize(("path", "body"), [RUN, MODEL])
+@pytest.mark.parametrize(("path", "body"), [RUN])
 def test_another_request_another_token_and_a_later_one_make_another(
     ci: Door, requester: Actor, path: str, body: dict[str, Any]
 ) -> None:
@@ -76,12 +76,25 @@ def test_a_run_without_a_start_time_is_never_taken_for_a_repetition(ci: Door) ->
     assert ci.run(run_name="r") != ci.run(run_name="r")
 
 
-def test_a_logged_model_that_is_linked_or_read_is_not_given_out_again(ci: Door) -> None:
-    run_id, first = ci.run(), made(ci.post(*MODEL))
-    ci.post("mlflow/runs/outputs", {"run_id": run_id, "models": [{"model_id": first, "step": 0}]})
-    second = made(ci.post(*MODEL))
-    ci.get(f"mlflow/logged-models/{second}")
-    assert len({first, second, made(ci.post(*MODEL))}) == 3
+def test_files_and_models_of_a_run_show_that_it_is_in_use(ci: Door) -> None:
+    first = made(ci.post(*RUN))
+    assert ci.put(f"0/{first}/artifacts/model/MLmodel", b"one worker's").status == 200
+    second = made(ci.post(*RUN))
+    made(ci.post("mlflow/logged-models", {"experiment_id": "0", "name": "model", "source_run_id": second}))
+    assert len({first, second, made(ci.post(*RUN))}) == 3
+
+
+def test_models_that_a_program_begins_one_after_the_other_stay_apart(ci: Door) -> None:
+    begun = [ci.post(*MODEL) for _ in range(3)]
+    assert len({made(answer) for answer in begun}) == 3
+    assert not any("Vouch-Repeated" in answer.headers for answer in begun)
+
+
+def test_deleting_a_logged_model_again_is_harmless(ci: Door, stranger: Door) -> None:
+    path = f"mlflow/logged-models/{made(ci.post(*MODEL))}"
+    for _ in range(2):
+        assert ci.post(path, method="DELETE").status == 200
+    assert stranger.post(path, method="DELETE").status == 404
 
 
 @pytest.mark.parametrize("touch", ["runs/create", "logged-models", "experiments/set-experiment-tag", "get"])
@@ -111,7 +124,6 @@ def test_where_repetitions_are_not_folded_each_create_makes_its_own(ci: Door, se
         Workspace.objects.update(folds_repeated_creates=False)
     settings.VOUCH_CONFORMANCE = switch == "conformance"
     assert made(ci.post(*RUN)) != made(ci.post(*RUN))
-    assert made(ci.post(*MODEL)) != made(ci.post(*MODEL))
     made(ci.post(*EXPERIMENT))
     assert ci.post(*EXPERIMENT).code == "RESOURCE_ALREADY_EXISTS"
 

@@ -231,6 +231,15 @@ def test_a_search_names_its_experiments_and_sees_those_alone(ci: Door, stranger:
         assert stranger.post("mlflow/runs/search", {"experiment_ids": ids}).body == {}
 
 
+def test_more_experiments_than_a_statement_has_places_for_are_searched_all_the_same(ci: Door) -> None:
+    run_id = ci.run()
+    ids = [str(number) for number in range(70_000)]
+    for path, found in (("runs", [run_id]), ("logged-models", [])):
+        answer = ci.post(f"mlflow/{path}/search", {"experiment_ids": ids})
+        assert answer.status == 200
+        assert [row["info"]["run_id"] for row in answer.body.get("runs", [])] == found
+
+
 def test_a_deleted_experiment_takes_its_runs_along_and_brings_back_those_it_took(ci: Door) -> None:
     body = {"name": "credit", "tags": [{"key": "a", "value": "b"}]}
     experiment = ci.post("mlflow/experiments/create", body).body["experiment_id"]

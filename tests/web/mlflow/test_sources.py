@@ -187,6 +187,7 @@ def test_what_others_logged_here_is_told_from_nothing_by_nobody(ci: Door, strang
         "mlflow-artifacts:/8/artifacts/model",
         "runs:/{theirs}/model?x",
         "runs:/{theirs}/%6dodel",
+        "runs://{theirs}/{run}/model",  # a client skips the host
     ],
 )
 def test_a_folder_here_is_not_hidden_behind_a_run_elsewhere(ci: Door, source: str) -> None:
