@@ -141,6 +141,50 @@ def test_nothing_is_registered_before_it_was_read(
     assert version.manifest.files.get(path="weights.bin").sha256 == digest(b"weights")
 
 
+@pytest.mark.parametrize("why", ["too little time", "another reads it"])
+def test_nothing_is_registered_while_one_put_was_not_read(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    place = Place(run=run)
+    artifacts.upload(requester, place, "model/MLmodel", [b"x"])
+    put(direct.begin_whole(requester, place, "model/weights.bin"), b"weights")
+    if why == "too little time":
+        monkeypatch.setattr(direct, "READING", -1)
+    else:
+        DirectUpload.objects.update(read_until="2100-01-01T00:00:00Z")
+    make.model(requester)
+    direct.take_in(requester, place)
+    with pytest.raises(artifacts.DigestUnknown, match=r"model/weights\.bin"):
+        catalog.register_version(requester, "churn", Origin(source="runs:/x/model", place=place, path="model"))
+
+
+def test_what_arrived_is_not_forgotten_when_nobody_found_the_time_to_read_it(
+    requester: Actor, bucket: Kept, run: Run
+) -> None:
+    put(direct.begin_whole(requester, Place(run=run), "a.bin"), b"hello")
+    DirectUpload.objects.update(expires_at="2020-01-01T00:00:00Z")
+    assert direct.take_in_due(seconds=-1) == 1
+    assert direct.take_in_due(seconds=10) == 1
+    assert FolderFile.objects.get().sha256 == digest(b"hello")
+
+
+def test_a_repeated_completion_that_the_first_overtakes_is_no_mistake(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(run=run)
+    upload, parts = send(requester, place, "f", b"content")
+    finish = Bucket.finish_parts
+
+    def overtaken(*given: Any) -> None:
+        monkeypatch.setattr(Bucket, "finish_parts", finish)
+        direct.finish_parts(requester, place, "f", upload, parts)
+        finish(*given)
+
+    monkeypatch.setattr(Bucket, "finish_parts", overtaken)
+    direct.finish_parts(requester, place, "f", upload, parts)
+    assert FolderFile.objects.get().sha256 == digest(b"content")
+
+
 def test_what_arrives_after_registering_is_refused_and_its_bytes_go(requester: Actor, bucket: Kept, run: Run) -> None:
     place = Place(run=run)
     artifacts.upload(requester, place, "model/MLmodel", [b"x"])
