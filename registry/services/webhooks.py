@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.utils import timezone
@@ -31,6 +31,8 @@ from registry.services import webhook_parts as parts
 from registry.services.keyless import REPEATED_WITHIN
 from registry.services.locks import locked_for_webhooks, locked_webhook
 from registry.services.redelivery import end_pending
+
+_T = TypeVar("_T")
 
 LIMIT = 100  # of a workspace: each event looks at all of them
 LONGEST_OVERLAP = 7 * 24
@@ -299,20 +301,31 @@ def _new_secret(webhook: Webhook, given: str | None, *, moved: bool, is_shown: b
             raise NeededAnew(field="secret")
         return _put_secret(webhook, parts.new_secret(form, None))
     plain = parts.new_secret(form, given)
-    same = webhook.secrets(now)[:1] == [plain] if webhook.secret else not plain
+    same = (_opened(lambda: webhook.secrets(now)) or [None])[0] == plain if webhook.secret else not plain
     return None if same else _put_secret(webhook, plain)
 
 
 def _new_header(webhook: Webhook, given: str | None, *, moved: bool, is_asked: bool) -> bool:
     """Put in the header that was given, or none for another host; returns whether it is another one than before."""
-    before = webhook.header()
-    if given is None and moved and before and is_asked:
-        raise NeededAnew(field="authorization")
-    plain = parts.known_header(Format(webhook.format), ("" if moved else before) if given is None else given)
-    if plain == before:
+    if given is None:
+        if not (moved and webhook.authorization):
+            return False
+        if is_asked:
+            raise NeededAnew(field="authorization")
+        given = ""
+    plain = parts.known_header(Format(webhook.format), given)
+    if plain == _opened(webhook.header):
         return False
     _put_header(webhook, plain)
     return True
+
+
+def _opened(opening: Callable[[], _T]) -> _T | None:
+    """What was sealed; None when its key is gone, so that another can be given in its place."""
+    try:
+        return opening()
+    except sealing.CannotOpen:
+        return None
 
 
 def _switch(webhook: Webhook, active: bool | None, because: Disabled | None) -> Disabled | None:

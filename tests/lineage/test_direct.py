@@ -7,6 +7,8 @@ import hashlib
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from lineage.models import DirectUpload, FolderFile, Run
 from lineage.services import artifacts, direct, experiments, runs
 from lineage.services.artifacts import Place
 from lineage.storage import store
-from lineage.storage.blobs import FileTooLarge
+from lineage.storage.blobs import FileTooLarge, StoreFails
 from lineage.storage.s3 import BadParts, Bucket
 from registry.services import catalog
 from registry.services.catalog import Origin
@@ -231,6 +233,32 @@ def test_a_crash_after_the_store_made_one_file_of_the_parts_is_made_good(
     store.direct().finish_parts(row.key, row.parts, parts)
     direct.finish_parts(requester, place, "f", upload, parts)
     assert FolderFile.objects.get().sha256 == digest(b"content")
+
+
+def test_at_whatever_step_the_store_fails_the_repeated_call_finishes(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, steps = Place(run=run), 7
+    for step in range(steps + 1):
+        path, content = f"{step}", f"content {step}".encode()
+        upload, parts = send(requester, place, path, content)
+        left = iter(range(step))
+        monkeypatch.setattr(bucket, "broken", Until(left))
+        with pytest.raises(StoreFails) if step < steps else nullcontext():
+            direct.finish_parts(requester, place, path, upload, parts)
+        bucket.broken = False
+        direct.finish_parts(requester, place, path, upload, parts)
+        assert FolderFile.objects.get(path=path).sha256 == digest(content)
+
+
+class Until:
+    """False as many times as there are things left, then true."""
+
+    def __init__(self, left: Iterator[object]):
+        self._left = left
+
+    def __bool__(self) -> bool:
+        return next(self._left, None) is None
 
 
 def test_an_upload_that_is_abandoned_leaves_nothing(requester: Actor, bucket: Kept, run: Run) -> None:
