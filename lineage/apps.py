@@ -10,10 +10,10 @@ class LineageConfig(AppConfig):
 
     def ready(self) -> None:
         """Refuse to start with an address that is none: the first upload would be late to say so."""
-        from lineage.storage import s3
+        from lineage.storage.address import BadStore, address_of
 
         if settings.VOUCH_ARTIFACTS:
             try:
-                s3.address_of(settings.VOUCH_ARTIFACTS)
-            except s3.BadStore as refusal:
+                address_of(settings.VOUCH_ARTIFACTS)
+            except BadStore as refusal:
                 raise ImproperlyConfigured(f"VOUCH_ARTIFACTS: {refusal.message}") from None

@@ -9,6 +9,7 @@ from django.db.models import prefetch_related_objects
 from django.db.models.fields.json import KeyTextTransform
 
 from accounts.actor import Actor
+from accounts.roles import Action
 from core import text
 from core.canonical import digest
 from core.errors import NotFound
@@ -101,13 +102,12 @@ def datasets_read(experiment_ids: Collection[int]) -> list[tuple[int, str, str, 
 
 
 def find_upload(actor: Actor, name: str) -> Folder:
-    """The actor's own upload of this name; UploadNotFound."""
-    folder = Folder.objects.filter(
-        workspace_id=actor.workspace_id, upload_owner_id=actor.user_id, upload_name=name
-    ).first()
-    if folder is None:
-        raise UploadNotFound(name=name)
-    return folder
+    """The actor's own upload of this name, if he may read or upload anything here; UploadNotFound."""
+    if actor.may_somewhere(Action.READ) or actor.may_somewhere(Action.UPLOAD_ARTIFACT):
+        own = Folder.objects.filter(workspace_id=actor.workspace_id, upload_owner_id=actor.user_id)
+        if folder := own.filter(upload_name=name).first():
+            return folder
+    raise UploadNotFound(name=name)
 
 
 def files_under(folder: Folder | None, path: str) -> list[FolderFile]:

@@ -43,21 +43,25 @@ def seconds(request: HttpRequest) -> int:
     return int(value)
 
 
-def until(actor: Actor, subject: uuid.UUID, changed: Callable[[], bool], *, at_most: int) -> bool:
-    """Hold the call until `changed()`, for `at_most` seconds; NoPlace when too many are waiting already."""
+def until(actor: Actor, subject: uuid.UUID, changed: Callable[[], bool], *, at_most: int, yields: bool = False) -> bool:
+    """Hold the call until `changed()`, for `at_most` seconds; NoPlace when too many are waiting already.
+
+    `yields`: half of the places stay free of such calls, for those that others wait in.
+    """
     if at_most == 0 or changed():
         return at_most > 0
-    with _place(actor.token_id or actor.user_id):
+    places = settings.VOUCH_WAIT_PLACES
+    with _place(actor.token_id or actor.user_id, (places + 1) // 2 if yields else places):
         return wait_for(subject, changed, seconds=at_most)
 
 
 @contextmanager
-def _place(holder: object) -> Iterator[None]:
+def _place(holder: object, places: int) -> Iterator[None]:
     with _lock:
         if _taken[holder] >= settings.VOUCH_WAIT_PLACES_PER_TOKEN:
             raise NoPlace(limit=settings.VOUCH_WAIT_PLACES_PER_TOKEN, whose="of this token")
-        if _taken.total() >= settings.VOUCH_WAIT_PLACES:
-            raise NoPlace(limit=settings.VOUCH_WAIT_PLACES, whose="in this process")
+        if _taken.total() >= places:
+            raise NoPlace(limit=places, whose="in this process")
         _taken[holder] += 1
     try:
         yield

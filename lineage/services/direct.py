@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from core.errors import Invalid, NotFound, Refusal
-from lineage.models import DirectUpload, Folder, FolderFile, ManifestFile
+from lineage.models import DirectUpload, DirectUploadQuerySet, Folder, FolderFile, ManifestFile
 from lineage.queries import as_uuid
 from lineage.services import artifacts, turns
 from lineage.services.artifacts import Place
@@ -31,7 +31,6 @@ from lineage.storage.s3 import PARTS, Bucket, TooSlow
 LIFE = 900  # seconds of a signed URL, when nobody says how many
 LONGEST = 3600  # that any lives, and those of parts do
 READING = 60  # seconds that a request spends on reading what arrived; stock clients wait for 120
-_AT_ONCE = 200
 _TAKING_IN = 0x766F756369  # an advisory lock's number: take_in_due runs once at a time
 
 log = structlog.get_logger()
@@ -115,6 +114,8 @@ def finish_parts(actor: Actor, place: Place, path: str, upload: str, parts: Sequ
             bucket.finish_parts(row.key, row.parts, parts)
         except FileNotFoundError:
             if bucket.sent(row.key) is None:
+                if DirectUpload.objects.filter(pk=row.pk, taken_at__isnull=False).exists():
+                    return  # a repeated call, overtaken by the first
                 raise NoSuchUpload(upload=upload) from None
         DirectUpload.objects.filter(pk=row.pk).update(arrived_at=timezone.now())
     _take_in(bucket, row.pk, seconds=READING)
@@ -149,7 +150,10 @@ def download_url(file: FolderFile | ManifestFile, *, disposition: str, seconds: 
 
 
 def take_in(actor: Actor, place: Place | None) -> None:
-    """Take in what arrived for a place, before anything is registered from it: that runs in a transaction."""
+    """Take in what arrived for a place, before anything is registered from it: that runs in a transaction.
+
+    What was not read in time is known to have arrived by then, so `artifacts.seal` refuses.
+    """
     if place and store.is_direct():
         folder_of(actor, place)
 
@@ -158,24 +162,20 @@ def folder_of(actor: Actor, place: Place) -> Folder | None:
     """The folder of a place, after what arrived for it was taken in; None when there is none yet."""
     folder = place.existing_folder(actor)
     if folder and store.is_direct():
-        rows = folder.direct_uploads.to_take_in().filter(Q(arrived_at__isnull=False) | Q(parts=""))
-        if waiting := list(rows.order_by("begun_at").values_list("pk", flat=True)[:_AT_ONCE]):
-            _take_in_all(waiting, seconds=READING / 2)
+        _take_in_all(folder.direct_uploads.to_take_in(), seconds=READING / 2)
     return folder
 
 
 def take_in_due(*, seconds: float) -> int:
     """Take in what arrived, the oldest first, for about so long, and forget uploads that are over; returns how many
-    were looked at. A second call while one runs does nothing."""
+    had arrived. A second call while one runs does nothing."""
     with turns.alone(_TAKING_IN) as alone:
         if not (alone and store.is_direct()):
             return 0
-        rows = DirectUpload.objects.to_take_in().filter(Q(arrived_at__isnull=False) | Q(parts=""))
-        waiting = list(rows.order_by("begun_at").values_list("pk", flat=True)[:_AT_ONCE])
-        _take_in_all(waiting, seconds=seconds)
+        count = _take_in_all(DirectUpload.objects.to_take_in(), seconds=seconds)
         over = DirectUpload.objects.filter(expires_at__lt=timezone.now() - datetime.timedelta(hours=1))
         over.filter(Q(taken_at__isnull=False) | Q(arrived_at__isnull=True)).delete()
-        return len(waiting)
+        return count
 
 
 def awaited() -> set[str]:
@@ -183,19 +183,25 @@ def awaited() -> set[str]:
     return set(DirectUpload.objects.to_take_in().values_list("key", flat=True))
 
 
-def _take_in_all(waiting: Sequence[uuid.UUID], *, seconds: float) -> None:
+def _take_in_all(rows: DirectUploadQuerySet, *, seconds: float) -> int:
+    """Look what of these arrived, all of it, and take it in, the oldest first, for about so long; how much arrived."""
     bucket, until = store.direct(), time.monotonic() + seconds
+    for key, sent_to in rows.filter(arrived_at__isnull=True, parts="").values_list("pk", "key"):
+        if bucket.sent(sent_to):
+            DirectUpload.objects.filter(pk=key, arrived_at__isnull=True).update(arrived_at=timezone.now())
+    waiting = list(rows.filter(arrived_at__isnull=False).order_by("begun_at").values_list("pk", flat=True))
     for key in waiting:
         if time.monotonic() > until:
-            return
+            break
         try:
             _take_in(bucket, key, seconds=until - time.monotonic())
         except Refusal as refusal:
             log.warning("a file that was sent to the store is not taken in", upload=str(key), why=refusal.message)
+    return len(waiting)
 
 
 def _take_in(bucket: Bucket, key: uuid.UUID, *, seconds: float) -> None:
-    """Read what arrived and make it a file of its folder, unless somebody does, or it has not, or it takes too long."""
+    """Read what arrived and make it a file of its folder, unless somebody does, or it takes too long."""
     now = timezone.now()
     free = Q(read_until__isnull=True) | Q(read_until__lt=now)
     mine = DirectUpload.objects.to_take_in().filter(free, pk=key)
@@ -219,9 +225,6 @@ def _take_in(bucket: Bucket, key: uuid.UUID, *, seconds: float) -> None:
 def _read_and_note(bucket: Bucket, row: DirectUpload, *, until: float) -> None:
     read = row.key
     if not row.parts:
-        if bucket.sent(row.key) is None:
-            return
-        DirectUpload.objects.filter(pk=row.pk, arrived_at__isnull=True).update(arrived_at=timezone.now())
         # Its URL may still be alive: what it names could change between our reading and our copying.
         read = bucket.put_aside(row.key)
     try:

@@ -19,7 +19,6 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
 from typing import Any, BinaryIO, cast
-from urllib.parse import parse_qs, urlsplit
 
 from django.conf import settings
 from django.utils import timezone
@@ -27,6 +26,7 @@ from django.utils import timezone
 from core import buckets
 from core.buckets import missing
 from core.errors import Invalid
+from lineage.storage.address import Address
 from lineage.storage.blobs import CHUNK, Blob, FileTooLarge, Measured, StoreFails, path_of
 
 PART = 8 * 1024 * 1024  # bytes of the first thousand parts of a long file; those of later ones are longer
@@ -34,14 +34,6 @@ AT_A_TIME = 3  # parts of one file, each held in memory
 PARTS = 10_000  # that S3 takes of one file
 _NOT_THOSE_PARTS = frozenset({"InvalidPart", "InvalidPartOrder", "EntityTooSmall", "MalformedXML", "InvalidRequest"})
 _COPIED_AT_ONCE = 256 * 1024 * 1024  # bytes; each call that copies is then short
-
-
-class BadStore(Invalid):
-    """{value!r} is no store for artifacts: {why}. Leave it empty for the disk, or give
-    s3://BUCKET/PREFIX?endpoint=https://HOST&region=REGION&public=https://HOST&direct=no, where all after BUCKET may be
-    left out."""
-
-    field = "VOUCH_ARTIFACTS"
 
 
 class BadParts(Invalid):
@@ -56,42 +48,11 @@ class TooSlow(Exception):
 
 
 @dataclass(frozen=True)
-class Address:
-    """Where blobs lie: `endpoint` and `region` as we reach the bucket, when AWS's usual variables do not say so;
-    `public` the endpoint as clients reach it, when it is another; `direct` whether they may be sent there at all."""
-
-    bucket: str
-    prefix: str = ""
-    endpoint: str = ""
-    region: str = ""
-    public: str = ""
-    direct: bool = True
-
-
-@dataclass(frozen=True)
 class Sent:
     """What lies at an incoming key."""
 
     size: int
     etag: str
-
-
-def address_of(value: str) -> Address:
-    """VOUCH_ARTIFACTS, read. Raises BadStore."""
-    parts = urlsplit(value)
-    if parts.scheme != "s3" or not parts.netloc:
-        raise BadStore(value=value, why="it does not begin with s3://BUCKET")
-    given = {name: values[-1] for name, values in parse_qs(parts.query, keep_blank_values=True).items()}
-    if unknown := sorted(given.keys() - {"endpoint", "region", "public", "direct"}):
-        raise BadStore(value=value, why=f"there is no option {unknown[0]!r}")
-    direct = given.pop("direct", "yes")
-    if direct not in ("yes", "no"):
-        raise BadStore(value=value, why="`direct` is yes or no")
-    for name in ("endpoint", "public"):
-        if name in given and not given[name].startswith(("https://", "http://")):
-            raise BadStore(value=value, why=f"`{name}` does not begin with https://")
-    prefix = parts.path.strip("/")
-    return Address(parts.netloc, f"{prefix}/" if prefix else "", direct=direct == "yes", **given)
 
 
 class Bucket:

@@ -8,7 +8,8 @@ from functools import cache
 from django.conf import settings
 
 from core.errors import Invalid
-from lineage.storage import local, s3
+from lineage.storage import local
+from lineage.storage.address import address_of
 from lineage.storage.blobs import Blob, Store, pieces
 from lineage.storage.s3 import Bucket
 
@@ -33,13 +34,13 @@ def direct() -> Bucket:
 
 def is_direct() -> bool:
     """Whether clients may be sent to the store; opens no connection."""
-    return bool(settings.VOUCH_ARTIFACTS) and s3.address_of(settings.VOUCH_ARTIFACTS).direct
+    return bool(settings.VOUCH_ARTIFACTS) and address_of(settings.VOUCH_ARTIFACTS).direct
 
 
 @cache
 def _bucket(address: str) -> Bucket:
     # One for the process: a client of boto3 takes a tenth of a second to make, and keeps its connections.
-    return Bucket(s3.address_of(address))
+    return Bucket(address_of(address))
 
 
 def read_blob(sha256: str, limit: int) -> bytes:

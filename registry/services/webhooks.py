@@ -18,10 +18,9 @@ from accounts.permissions import require
 from accounts.queries import folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
-from core import sealing
 from core.addresses import checked_url
 from registry.delivery import call_sender, egress
-from registry.errors import BadOverlap, NeededAnew, SignsNothing, Stale, TooManyWebhooks
+from registry.errors import BadOverlap, SignsNothing, Stale, TooManyWebhooks
 from registry.formats import Format, verbs_behind
 from registry.models import Webhook
 from registry.models.webhooks import Disabled
@@ -31,6 +30,7 @@ from registry.services import webhook_parts as parts
 from registry.services.keyless import REPEATED_WITHIN
 from registry.services.locks import locked_for_webhooks, locked_webhook
 from registry.services.redelivery import end_pending
+from registry.services.webhook_secrets import put_header, put_secret, replace_header, replace_secret
 
 LIMIT = 100  # of a workspace: each event looks at all of them
 LONGEST_OVERLAP = 7 * 24
@@ -93,8 +93,8 @@ def create(
         disabled_because=disabled or "",
         disabled_at=timezone.now() if disabled else None,
     )
-    plain = _put_secret(webhook, parts.new_secret(form, secret))
-    header = _put_header(webhook, parts.known_header(form, authorization))
+    plain = put_secret(webhook, parts.new_secret(form, secret))
+    header = put_header(webhook, parts.known_header(form, authorization))
     if folds and (earlier := _made_before(webhook, plain, header)):
         return Issued(earlier)
     if Webhook.objects.living().filter(workspace=workspace).count() >= LIMIT:
@@ -153,8 +153,8 @@ def update(
     for what in changed:
         setattr(webhook, what, wanted[what])
     moved = webhook.origin != origin
-    plain = _new_secret(webhook, secret, moved=moved, is_shown=secret_is_shown)
-    if _new_header(webhook, authorization, moved=moved, is_asked=not secret_is_shown):
+    plain = replace_secret(webhook, secret, moved=moved, is_shown=secret_is_shown)
+    if replace_header(webhook, authorization, moved=moved, is_asked=not secret_is_shown):
         changed.append("authorization")
     switched = _switch(webhook, active, disabled)
     if not changed and not switched and plain is None:
@@ -204,7 +204,7 @@ def rotate(
     ):
         raise BadOverlap(value=overlap_hours, limit=LONGEST_OVERLAP)
     before = webhook.secret
-    plain = _put_secret(webhook, parts.new_secret(form, secret))
+    plain = put_secret(webhook, parts.new_secret(form, secret))
     if overlap_hours and before:
         webhook.previous_secret = before
         webhook.previous_until = timezone.now() + datetime.timedelta(hours=overlap_hours)
@@ -222,8 +222,8 @@ def delete(actor: Actor, webhook_id: uuid.UUID, *, expected: int | None = None) 
     webhook = locked_webhook(actor, webhook_id)
     _refuse_stale(webhook, expected)
     webhook.retired_at = timezone.now()
-    _put_secret(webhook, "")
-    _put_header(webhook, "")
+    put_secret(webhook, "")
+    put_header(webhook, "")
     _save(webhook)
     end_pending(webhook, "the webhook was deleted")
     _tell(actor, webhook, Verb.WEBHOOK_DELETED)
@@ -263,18 +263,6 @@ def _tell(actor: Actor, webhook: Webhook, verb: Verb, **more: Any) -> None:
     emit_all(actor, webhook.model, [Event(verb, f"webhook {webhook}", data)])
 
 
-def _put_secret(webhook: Webhook, plain: str) -> str:
-    """Seal a secret into it, in place of all that it has."""
-    webhook.secret = sealing.sealed(plain) if plain else ""
-    webhook.previous_secret, webhook.previous_until = "", None
-    return plain
-
-
-def _put_header(webhook: Webhook, plain: str) -> str:
-    webhook.authorization = sealing.sealed(plain) if plain else ""
-    return plain
-
-
 def _made_before(webhook: Webhook, secret: str, header: str) -> Webhook | None:
     """The webhook that its owner made alike within the last minutes, and that nobody has changed since."""
     if not folds_repeated_creates(webhook.workspace_id):
@@ -287,32 +275,6 @@ def _made_before(webhook: Webhook, secret: str, header: str) -> Webhook | None:
         if earlier.secrets(now) == ([secret] if secret else []) and earlier.header() == header:
             return earlier
     return None
-
-
-def _new_secret(webhook: Webhook, given: str | None, *, moved: bool, is_shown: bool) -> str | None:
-    """Put in the secret that was given, or that another host makes needful; returns it, or None if it stays."""
-    form, now = Format(webhook.format), timezone.now()
-    if given is None:
-        if not moved or not webhook.secret:
-            return None
-        if not is_shown:
-            raise NeededAnew(field="secret")
-        return _put_secret(webhook, parts.new_secret(form, None))
-    plain = parts.new_secret(form, given)
-    same = webhook.secrets(now)[:1] == [plain] if webhook.secret else not plain
-    return None if same else _put_secret(webhook, plain)
-
-
-def _new_header(webhook: Webhook, given: str | None, *, moved: bool, is_asked: bool) -> bool:
-    """Put in the header that was given, or none for another host; returns whether it is another one than before."""
-    before = webhook.header()
-    if given is None and moved and before and is_asked:
-        raise NeededAnew(field="authorization")
-    plain = parts.known_header(Format(webhook.format), ("" if moved else before) if given is None else given)
-    if plain == before:
-        return False
-    _put_header(webhook, plain)
-    return True
 
 
 def _switch(webhook: Webhook, active: bool | None, because: Disabled | None) -> Disabled | None:

@@ -15,7 +15,7 @@ from lineage.models import FolderFile, Manifest
 from lineage.services import artifacts, manifests
 from lineage.services.artifacts import Place
 from lineage.storage import blobs, s3, store
-from lineage.storage.s3 import BadStore, address_of
+from lineage.storage.address import Address, BadStore, address_of
 from tests import make
 from tests.fake_s3 import Kept
 
@@ -146,7 +146,7 @@ def test_an_address_says_all_there_is_to_know() -> None:
     )
     assert (told.bucket, told.prefix, told.endpoint, told.region) == ("b", "some/where/", "http://minio:9000", "eu-1")
     assert (told.public, told.direct) == ("https://s3.example.org", False)
-    assert address_of("s3://b") == s3.Address("b")
+    assert address_of("s3://b") == Address("b")
 
 
 @pytest.mark.parametrize(

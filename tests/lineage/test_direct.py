@@ -7,6 +7,8 @@ import hashlib
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -20,7 +22,7 @@ from lineage.models import DirectUpload, FolderFile, Run
 from lineage.services import artifacts, direct, experiments, runs
 from lineage.services.artifacts import Place
 from lineage.storage import store
-from lineage.storage.blobs import FileTooLarge
+from lineage.storage.blobs import FileTooLarge, StoreFails
 from lineage.storage.s3 import BadParts, Bucket
 from registry.services import catalog
 from registry.services.catalog import Origin
@@ -141,6 +143,50 @@ def test_nothing_is_registered_before_it_was_read(
     assert version.manifest.files.get(path="weights.bin").sha256 == digest(b"weights")
 
 
+@pytest.mark.parametrize("why", ["too little time", "another reads it"])
+def test_nothing_is_registered_while_one_put_was_not_read(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch, why: str
+) -> None:
+    place = Place(run=run)
+    artifacts.upload(requester, place, "model/MLmodel", [b"x"])
+    put(direct.begin_whole(requester, place, "model/weights.bin"), b"weights")
+    if why == "too little time":
+        monkeypatch.setattr(direct, "READING", -1)
+    else:
+        DirectUpload.objects.update(read_until="2100-01-01T00:00:00Z")
+    make.model(requester)
+    direct.take_in(requester, place)
+    with pytest.raises(artifacts.DigestUnknown, match=r"model/weights\.bin"):
+        catalog.register_version(requester, "churn", Origin(source="runs:/x/model", place=place, path="model"))
+
+
+def test_what_arrived_is_not_forgotten_when_nobody_found_the_time_to_read_it(
+    requester: Actor, bucket: Kept, run: Run
+) -> None:
+    put(direct.begin_whole(requester, Place(run=run), "a.bin"), b"hello")
+    DirectUpload.objects.update(expires_at="2020-01-01T00:00:00Z")
+    assert direct.take_in_due(seconds=-1) == 1
+    assert direct.take_in_due(seconds=10) == 1
+    assert FolderFile.objects.get().sha256 == digest(b"hello")
+
+
+def test_a_repeated_completion_that_the_first_overtakes_is_no_mistake(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = Place(run=run)
+    upload, parts = send(requester, place, "f", b"content")
+    finish = Bucket.finish_parts
+
+    def overtaken(*given: Any) -> None:
+        monkeypatch.setattr(Bucket, "finish_parts", finish)
+        direct.finish_parts(requester, place, "f", upload, parts)
+        finish(*given)
+
+    monkeypatch.setattr(Bucket, "finish_parts", overtaken)
+    direct.finish_parts(requester, place, "f", upload, parts)
+    assert FolderFile.objects.get().sha256 == digest(b"content")
+
+
 def test_what_arrives_after_registering_is_refused_and_its_bytes_go(requester: Actor, bucket: Kept, run: Run) -> None:
     place = Place(run=run)
     artifacts.upload(requester, place, "model/MLmodel", [b"x"])
@@ -187,6 +233,32 @@ def test_a_crash_after_the_store_made_one_file_of_the_parts_is_made_good(
     store.direct().finish_parts(row.key, row.parts, parts)
     direct.finish_parts(requester, place, "f", upload, parts)
     assert FolderFile.objects.get().sha256 == digest(b"content")
+
+
+def test_at_whatever_step_the_store_fails_the_repeated_call_finishes(
+    requester: Actor, bucket: Kept, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, steps = Place(run=run), 7
+    for step in range(steps + 1):
+        path, content = f"{step}", f"content {step}".encode()
+        upload, parts = send(requester, place, path, content)
+        left = iter(range(step))
+        monkeypatch.setattr(bucket, "broken", Until(left))
+        with pytest.raises(StoreFails) if step < steps else nullcontext():
+            direct.finish_parts(requester, place, path, upload, parts)
+        bucket.broken = False
+        direct.finish_parts(requester, place, path, upload, parts)
+        assert FolderFile.objects.get(path=path).sha256 == digest(content)
+
+
+class Until:
+    """False as many times as there are things left, then true."""
+
+    def __init__(self, left: Iterator[object]):
+        self._left = left
+
+    def __bool__(self) -> bool:
+        return next(self._left, None) is None
 
 
 def test_an_upload_that_is_abandoned_leaves_nothing(requester: Actor, bucket: Kept, run: Run) -> None:

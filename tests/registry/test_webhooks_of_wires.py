@@ -190,6 +190,19 @@ def test_the_header_is_kept_sealed_and_shown_nowhere(maintainer: Actor) -> None:
     assert (kept(hook).authorization, kept(hook).secret) == ("", "")
 
 
+def test_what_no_key_opens_any_more_hinders_no_change_and_can_be_replaced(maintainer: Actor) -> None:
+    issued = of_databricks(maintainer, secret="s1gns", authorization=HEADER)
+    Webhook.objects.update(secret="lost", authorization="lost")
+    webhooks.update(maintainer, issued.webhook.pk, description="of the billing team")
+    with pytest.raises(errors.NeededAnew):
+        webhooks.update(
+            maintainer, issued.webhook.pk, url="https://other.example/", secret="n3w", secret_is_shown=False
+        )
+    webhooks.update(maintainer, issued.webhook.pk, secret="n3w", authorization=HEADER)
+    now = kept(issued)
+    assert (now.description, now.secrets(timezone.now()), now.header()) == ("of the billing team", ["n3w"], HEADER)
+
+
 def test_the_header_of_an_unsigned_webhook_is_sealed_anew_as_well(maintainer: Actor, settings: Any) -> None:
     hook = of_databricks(maintainer, authorization=HEADER)
     settings.VOUCH_ENCRYPTION_KEYS = [Fernet.generate_key().decode()]

@@ -152,7 +152,9 @@ class Test(_OfWebhook):
         at_most = waiting.seconds(request._request)
         delivery = redelivery.test(self.actor, _id(webhook_id))
         with contextlib.suppress(waiting.NoPlace):  # it is made: it can be looked at later
-            waiting.until(self.actor, delivery.pk, lambda: not queries.is_under_way(delivery.pk), at_most=at_most)
+            waiting.until(
+                self.actor, delivery.pk, lambda: not queries.is_under_way(delivery.pk), at_most=at_most, yields=True
+            )
         now = Delivery.objects.select_related("entry").get(pk=delivery.pk)
         body = TestBody(now, context={"tries": list(queries.attempts(now))})
         where = url("webhooks", webhook_id, "deliveries", delivery.pk)

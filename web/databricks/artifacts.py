@@ -10,7 +10,6 @@ from django.http import HttpRequest, HttpResponseBase
 
 from accounts.actor import Actor
 from core import text
-from core.errors import Refusal
 from lineage.queries import listing
 from lineage.services import direct
 from lineage.storage import store
@@ -51,10 +50,7 @@ def get_signed(request: HttpRequest, secret: str, name: str) -> HttpResponseBase
     """The file of a link of ours, for whoever holds it; its name is there for those who save it."""
     if request.method not in ("GET", "HEAD"):
         return errors.wrong_method(request, ["GET"])
-    try:
-        file = links.opened(secret)
-    except Refusal as refusal:
-        return errors.refused(request, refusal)
+    file = links.opened(secret)
     response = download(request, sha256=file.sha256, size=file.size, name=file.path)
     response["Cache-Control"] = "private, no-store"
     return response

@@ -14,7 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from accounts.actor import Actor
 from core import text
 from core.errors import NotFound
-from lineage.queries import files_under, listing
+from lineage.queries import UploadNotFound, files_under, find_upload, listing
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
 from web.files import announced_size, upload_chunks
@@ -52,9 +52,12 @@ def show(actor: Actor, fields: Fields) -> dict[str, Any]:
     """One level of a copy; nothing of others' is there."""
     path = fields.required("path").rstrip("/")
     name, inside = copy_at(path) or ("", "")
-    folder = Place(upload_name=name).existing_folder(actor) if name else None
     inside = text.artifact_path(inside, empty=True)
-    level = listing([(file.path, file.size) for file in files_under(folder, inside)], inside)
+    try:
+        found = files_under(find_upload(actor, name), inside)
+    except UploadNotFound:
+        raise NoSuchPath(path=path) from None
+    level = listing([(file.path, file.size) for file in found], inside)
     files = encode.files(level, below=f"{COPIES}/{name}/{inside}".rstrip("/"))
     if not files:
         raise NoSuchPath(path=path)

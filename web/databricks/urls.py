@@ -8,14 +8,18 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.urls import URLPattern, path
 
 from web.databricks import artifacts, comments, dbfs, people, permissions, registry, webhooks
-from web.databricks.door import endpoint
 from web.mlflow import door
-from web.mlflow.door import encoded
+from web.mlflow.door import JsonView, encoded, guarded, json
 
 
 def configuration(request: HttpRequest) -> HttpResponse:
     """What the SDK asks before each session, without a token: nothing here differs from what it assumes."""
     return encoded({})
+
+
+def endpoint(**by_method: JsonView) -> Callable[..., HttpResponseBase]:
+    """A Django view that authenticates the caller and answers with what the view of the request's method gives."""
+    return door.endpoint(**{method: json(view) for method, view in by_method.items()})
 
 
 _ENDPOINTS: dict[str, Callable[..., HttpResponseBase]] = {
@@ -53,7 +57,7 @@ _BESIDE: dict[str, Callable[..., HttpResponseBase]] = {
 urlpatterns: list[URLPattern] = [
     path(".well-known/databricks-config", configuration),
     path("dbfs/<path:path>", door.endpoint(POST=dbfs.put)),
-    path(f"{artifacts.SIGNED}/<str:secret>/<str:name>", artifacts.get_signed),
+    path(f"{artifacts.SIGNED}/<str:secret>/<str:name>", guarded(artifacts.get_signed)),
     *(path(f"api/2.0/mlflow/{route}", view) for route, view in _ENDPOINTS.items()),
     *(path(f"api/2.0/{route}", view) for route, view in _BESIDE.items()),
 ]

@@ -68,7 +68,9 @@ def delete(actor: Actor, request: HttpRequest, path: str) -> HttpResponse:
         spot = spot_at(actor, path.rstrip("/"))
     except NotFound:
         return encoded({})
-    artifacts.remove(actor, writable(spot), spot.path)
+    place = writable(spot)
+    direct.take_in(actor, place)  # else what was sent to the store before would appear after it was deleted
+    artifacts.remove(actor, place, spot.path)
     return encoded({})
 
 

@@ -34,14 +34,23 @@ class BodyCutOff(Invalid):
 def endpoint(**by_method: View) -> Callable[..., HttpResponseBase]:
     """A Django view that authenticates the caller and runs the view of the request's method."""
 
+    def view(request: HttpRequest, **captured: str) -> HttpResponseBase:
+        actor = actor_of(request, WORKSPACE_HEADER, number_header=DATABRICKS_WORKSPACE_HEADER)
+        wanted = by_method.get(request.method or "")
+        if wanted is None:
+            return errors.wrong_method(request, list(by_method))
+        return wanted(actor, request, **captured)
+
+    return guarded(view)
+
+
+def guarded(answering: Callable[..., HttpResponseBase]) -> Callable[..., HttpResponseBase]:
+    """A Django view that answers as `answering` does, and in the form of this door where it raises a refusal."""
+
     @csrf_exempt
     def view(request: HttpRequest, **captured: str) -> HttpResponseBase:
         try:
-            actor = actor_of(request, WORKSPACE_HEADER, number_header=DATABRICKS_WORKSPACE_HEADER)
-            wanted = by_method.get(request.method or "")
-            if wanted is None:
-                return errors.wrong_method(request, list(by_method))
-            return wanted(actor, request, **captured)
+            return answering(request, **captured)
         except Refusal as refusal:
             return errors.refused(request, refusal)
         except UnreadablePostError:

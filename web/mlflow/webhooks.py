@@ -211,7 +211,7 @@ def tested(actor: Actor, webhook: Webhook, event: str) -> Tried:
     delivery = redelivery.test(actor, webhook.pk, event=wanted)
     shows = f"what comes of it shows at {settings.VOUCH_URL}{webhook.page}."
     try:
-        waiting.until(actor, delivery.pk, lambda: not queries.is_under_way(delivery.pk), at_most=PATIENCE)
+        waiting.until(actor, delivery.pk, lambda: not queries.is_under_way(delivery.pk), at_most=PATIENCE, yields=True)
     except waiting.NoPlace:
         return Tried(error=f"As many calls as may are waiting already, so this one did not wait for the test; {shows}")
     last = queries.attempts(delivery).first()

@@ -300,8 +300,8 @@ def test_a_test_tells_how_it_went_and_not_what_was_answered(
     assert (now.status_code, now.json()["state"], now.json()["tries"]) == (202, "pending", [])
     assert now["Location"].endswith(f"deliveries/{now.json()['id']}")
 
-    def sent_meanwhile(actor: object, subject: object, changed: Any, *, at_most: int) -> bool:
-        assert at_most == 5
+    def sent_meanwhile(actor: object, subject: object, changed: Any, *, at_most: int, yields: bool) -> bool:
+        assert (at_most, yields) == (5, True)
         assert not changed()
         attempt(delivery(webhook, state="failed", attempts=1, status=500, error="x"))
         return bool(changed())

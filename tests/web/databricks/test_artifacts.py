@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import urllib.request
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -113,6 +114,19 @@ def test_a_link_is_for_the_bytes_that_were_there(version: Version, reader: Door)
     uri = link(reader)
     ManifestFile.objects.filter(path="MLmodel").update(sha256="0" * 64)
     assert fetched(uri)[0] == 403
+
+
+def test_a_link_to_a_bucket_where_clients_may_not_go_outlives_that_it_fails(
+    bucket: Kept, version: Version, reader: Door, settings: Any
+) -> None:
+    settings.VOUCH_ARTIFACTS += "&direct=no"
+    uri = link(reader)
+    bucket.broken = True
+    answer = Client(raise_request_exception=False).get(urlsplit(uri).path)
+    assert (answer.status_code, answer.json()["error_code"]) == (503, "TEMPORARILY_UNAVAILABLE")
+    assert answer["Retry-After"] == "2"
+    bucket.broken = False
+    assert fetched(uri) == (200, b"MLmodel")
 
 
 def test_who_cannot_see_the_version_gets_no_link(version: Version, outsider: Actor) -> None:

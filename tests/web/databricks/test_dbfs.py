@@ -8,8 +8,11 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from accounts.actor import Actor
+from accounts.roles import Scope
 from lineage.models import Folder
 from registry.models import Version
+from tests import make
 from tests.web.databricks.conftest import Databricks
 from tests.web.mlflow.conftest import Answer
 
@@ -74,6 +77,14 @@ def test_nobody_sees_or_registers_the_copy_of_another(ci: Databricks, judge: Dat
     assert (answer.status, answer.code) == (400, "INVALID_PARAMETER_VALUE")
     assert not Version.objects.exists()
     assert put(judge, f"{COPIES}/abc/model/MLmodel")[0] == 403  # who reviews uploads nothing
+
+
+def test_a_token_that_neither_reads_nor_registers_is_not_told_what_its_owner_copied(
+    requester: Actor, ci: Databricks
+) -> None:
+    put(ci, f"{COPIES}/abc/model/MLmodel")
+    for scope, status in ((Scope.READ, 200), (Scope.REGISTER, 200), (Scope.WEBHOOK, 404)):
+        assert listed(Databricks(make.token(requester, scope)), f"{COPIES}/abc").status == status
 
 
 @pytest.mark.parametrize(

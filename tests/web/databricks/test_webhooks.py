@@ -178,7 +178,7 @@ def test_a_test_tells_status_and_body(
     outcome: dict[str, Any] = {"status": 302, "answer": "INSIDE", "error": ""}
     asked: list[str] = []
 
-    def meanwhile(actor: object, subject: Any, done: Any, *, at_most: int) -> bool:
+    def meanwhile(actor: object, subject: Any, done: Any, *, at_most: int, yields: bool) -> bool:
         delivery = Delivery.objects.select_related("entry").get(pk=subject)
         asked.append(delivery.entry.data["event"])
         Attempt.objects.create(delivery=delivery, number=1, at=timezone.now(), headers={}, duration_ms=5, **outcome)

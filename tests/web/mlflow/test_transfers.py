@@ -75,6 +75,14 @@ def test_a_file_is_fetched_from_the_store_by_who_may_read_it(ci: Door, stranger:
     assert stranger.post("mlflow/artifacts/presigned-download-url", asked).status == 404
 
 
+def test_a_file_that_nobody_has_listed_yet_does_not_come_back_after_it_was_deleted(ci: Door, bucket: Kept) -> None:
+    run_id = ci.run()
+    asked = {"run_id": run_id, "path": "model/w"}
+    put(ci.post("mlflow/artifacts/presigned-upload-url", asked).body["presigned_url"], b"weights")
+    assert ci.raw("DELETE", f"mlflow-artifacts/artifacts/0/{run_id}/artifacts/model", b"").status == 200
+    assert "files" not in ci.get("mlflow/artifacts/list", run_id=run_id).body
+
+
 def test_a_file_of_a_run_or_a_logged_model_is_sent_by_one_put(ci: Door, bucket: Kept) -> None:
     run_id = ci.run()
     model_id = ci.post("mlflow/logged-models", {"experiment_id": "0"}).body["model"]["info"]["model_id"]

@@ -232,7 +232,7 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What a sender records of a test while the call waits; `event` is what it was of."""
     outcome: dict[str, Any] = {"status": 200, "answer": "thanks", "error": ""}
 
-    def meanwhile(actor: object, subject: Any, done: Any, *, at_most: int) -> bool:
+    def meanwhile(actor: object, subject: Any, done: Any, *, at_most: int, yields: bool) -> bool:
         assert at_most == 25
         delivery = Delivery.objects.select_related("entry").get(pk=subject)
         outcome["event"] = delivery.entry.data["event"]
