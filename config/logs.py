@@ -7,9 +7,10 @@ from typing import Any
 import orjson
 import structlog
 
-# A token, a secret of a webhook, or the value of a header or setting that carries one, wherever it turns up in a line.
+# A token, a secret of a webhook, a link that needs no token, or the value of a header or setting that carries one,
+# wherever it turns up in a line.
 _SECRET = re.compile(
-    r"vch-[A-Za-z0-9]{40}|whsec_[A-Za-z0-9+/=]{8,}"
+    r"vch-[A-Za-z0-9]{40}|whsec_[A-Za-z0-9+/=]{8,}|(?<=/signed/)[^/\s]{8,}|(?<=X-Amz-Signature=)[0-9a-f]{8,}"
     r"|(?i:(?:basic|bearer)\s+)[A-Za-z0-9+/=_.-]{8,}|://[^/\s:@]*:[^/\s@]+@"
 )
 

@@ -92,7 +92,11 @@ class Bucket:
             with suppress(OSError):
                 self.abandon_parts(key, upload)
             raise
-        self.finish_parts(key, upload, list(enumerate(etags, start=1)))
+        try:
+            self.finish_parts(key, upload, list(enumerate(etags, start=1)))
+        except FileNotFoundError as error:  # boto3 repeats a call whose answer was lost
+            if self.sent(key) is None:
+                raise StoreFails(error) from error
         self.keep(key, blob)
         self.drop(key)
         return blob

@@ -52,6 +52,22 @@ def test_a_long_file_goes_in_parts_and_then_to_its_digest(bucket: Kept, monkeypa
     assert not [line for line in bucket.seen if line == f"PUT {place(content)}"]  # it lies there already
 
 
+def test_a_long_file_is_kept_when_the_answer_that_completes_it_is_lost(
+    bucket: Kept, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(s3, "PART", 1000)
+    finish = s3.Bucket.finish_parts
+
+    def twice(*given: Any) -> None:
+        finish(*given)
+        finish(*given)
+
+    monkeypatch.setattr(s3.Bucket, "finish_parts", twice)
+    content = bytes(range(256)) * 40
+    store.current().write(iter([content]))
+    assert bucket.objects == {place(content): content}
+
+
 def test_parts_grow_so_that_ten_thousand_are_enough(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(s3, "PART", 10)
     parts = [len(part) for part in s3._parts(bytes(100) for _ in range(400))]

@@ -13,6 +13,7 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts.actor import Actor
+from config.logs import formatter
 from lineage.models import ManifestFile
 from lineage.services import artifacts
 from lineage.services.artifacts import Place
@@ -87,6 +88,15 @@ def test_a_link_needs_no_token_and_gives_one_file(version: Version, reader: Door
     assert answer["Cache-Control"] == "private, no-store"
     assert "sandbox" in answer["Content-Security-Policy"]
     assert Client().post(urlsplit(uri).path).status_code == 405
+
+
+def test_a_link_that_lives_is_not_in_the_log(version: Version, reader: Door, caplog: pytest.LogCaptureFixture) -> None:
+    uri = link(reader)
+    assert fetched(uri, Range="bytes=99-")[0] == 416
+    logged = [formatter().format(record) for record in caplog.records if "/signed/" in record.getMessage()]
+    assert logged
+    assert all("/signed/[redacted]/MLmodel" in line for line in logged)
+    assert not [line for line in logged if urlsplit(uri).path.split("/")[2] in line]
 
 
 def test_a_link_dies_in_a_quarter_of_an_hour_and_with_its_version(
