@@ -77,7 +77,7 @@ def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: boo
         rows = rows.filter(deleted_at__isnull=True)
     logged_model = rows.filter(pk=found).first() if found else None
     if logged_model is None:
-        raise LoggedModelNotFound(logged_model=logged_model_id)
+        raise LoggedModelNotFound(logged_model=f"m-{found.hex}" if found else logged_model_id)
     return logged_model
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -116,7 +116,11 @@ def rename(actor: Actor, experiment: Experiment, name: str) -> None:
     if namesakes.exists():
         raise ExperimentNameTaken(name=name)
     experiment.name = name
-    experiment.save(update_fields=["name", "updated_at"])
+    try:
+        with transaction.atomic():
+            experiment.save(update_fields=["name", "updated_at"])
+    except IntegrityError:  # somebody else took it just now
+        raise ExperimentNameTaken(name=name) from None
 
 
 @transaction.atomic

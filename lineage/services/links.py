@@ -38,24 +38,32 @@ def log_inputs(
 ) -> None:
     """Note what the run reads. The first description of a data set stays; the same use again changes nothing."""
     run = locked(actor, run_id)
-    for use in datasets:
-        dataset, _ = Dataset.objects.get_or_create(
-            experiment_id=run.experiment_id,
-            name=text.free_text("dataset.name", use.name, limit=500, lines=False, empty=False),
-            digest=text.free_text("dataset.digest", use.digest, limit=36, lines=False, empty=False),
-            defaults={
-                "source_type": text.free_text("dataset.source_type", use.source_type, limit=64, lines=False),
-                "source": text.free_text("dataset.source", use.source, limit=65_535),
-                "schema": text.free_text("dataset.schema", use.schema, limit=1_048_575),
-                "profile": text.free_text("dataset.profile", use.profile, limit=16_777_215),
-            },
-        )
+    uses = list(datasets)
+    # Runs share their experiment's data sets: met in one order by all, so that no two writers wait for each other.
+    met = {
+        key: _dataset(run, use) for key, use in sorted({(use.name, use.digest): use for use in reversed(uses)}.items())
+    }
+    for use in uses:
         tags = {
             text.key("tags.key", key): text.free_text("tags.value", value, limit=TAG_VALUE_LIMIT)
             for key, value in use.tags.items()
         }
-        RunInput.objects.get_or_create(run=run, dataset=dataset, defaults={"tags": tags})
+        RunInput.objects.get_or_create(run=run, dataset=met[use.name, use.digest], defaults={"tags": tags})
     _link_models(actor, run, [(logged_model_id, 0) for logged_model_id in logged_model_ids], is_output=False)
+
+
+def _dataset(run: Run, use: DatasetUse) -> Dataset:
+    return Dataset.objects.get_or_create(
+        experiment_id=run.experiment_id,
+        name=text.free_text("dataset.name", use.name, limit=500, lines=False, empty=False),
+        digest=text.free_text("dataset.digest", use.digest, limit=36, lines=False, empty=False),
+        defaults={
+            "source_type": text.free_text("dataset.source_type", use.source_type, limit=64, lines=False),
+            "source": text.free_text("dataset.source", use.source, limit=65_535),
+            "schema": text.free_text("dataset.schema", use.schema, limit=1_048_575),
+            "profile": text.free_text("dataset.profile", use.profile, limit=16_777_215),
+        },
+    )[0]
 
 
 @transaction.atomic

@@ -114,7 +114,8 @@ def experiment_named(actor: Actor, value: str) -> Experiment:
 def experiments_named(actor: Actor, values: Collection[str]) -> list[Experiment]:
     """Those of the experiments of these ids that there are, deleted or not; BadExperimentId."""
     numbers = {experiment_number(value) for value in values}
-    found = list(Experiment.objects.visible_to(actor).filter(is_default=False, pk__any_of=list(numbers - {0})))
+    others = list(numbers - {0})
+    found = Experiment.objects.visible_to(actor).filter(is_default=False, pk__any_of=others) if others else ()
     return [*([experiments.default(actor)] if 0 in numbers else []), *found]
 
 
