@@ -49,14 +49,14 @@ class Reference(Writer):
                SELECT 'default', 'model-' || n / %(each)s, n %% %(each)s + 1, %(start)s + n, %(start)s + n, '', 'None',
                       's3://bucket/model-' || n / %(each)s || '/' || n,
                       's3://bucket/model-' || n / %(each)s || '/' || n, md5('run-' || n / 10), '', 'READY'
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n
+                 FROM generate_series(0, %(models)s::bigint * %(each)s - 1) n
                ON CONFLICT DO NOTHING""",
             values,
         )
         connection.execute(
             """INSERT INTO model_version_tags (workspace, name, version, key, value)
                SELECT 'default', 'model-' || n / %(each)s, n %% %(each)s + 1, 'team', 'team-' || n %% 100
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n
+                 FROM generate_series(0, %(models)s::bigint * %(each)s - 1) n
                ON CONFLICT DO NOTHING""",
             values,
         )
@@ -117,7 +117,7 @@ class Vouch(Writer):
                       's3://bucket/model-' || n / %(each)s || '/' || n, md5('run-' || n / 10), '', 'ready', '', u.id,
                       md5('request-' || n), to_timestamp(%(start)s + n / 1000.0),
                       to_timestamp(%(start)s + n / 1000.0), 1, ''
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n, accounts_workspace w, accounts_user u
+                 FROM generate_series(0, %(models)s::bigint * %(each)s - 1) n, accounts_workspace w, accounts_user u
                 WHERE u.username = 'admin'
                ON CONFLICT DO NOTHING""",
             values,
@@ -126,14 +126,14 @@ class Vouch(Writer):
             """INSERT INTO registry_occupancy (model_id, version_id, number, stage, exclusive, started_at)
                SELECT md5('model-' || n / %(each)s)::uuid, md5('version-' || n)::uuid, n %% %(each)s + 1, 'None', false,
                       to_timestamp(%(start)s + n / 1000.0)
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n
+                 FROM generate_series(0, %(models)s::bigint * %(each)s - 1) n
                ON CONFLICT DO NOTHING""",
             values,
         )
         connection.execute(
             """INSERT INTO registry_versiontag (version_id, key, value)
                SELECT md5('version-' || n)::uuid, 'team', 'team-' || n %% 100
-                 FROM generate_series(0, %(models)s * %(each)s - 1) n
+                 FROM generate_series(0, %(models)s::bigint * %(each)s - 1) n
                ON CONFLICT DO NOTHING""",
             values,
         )
