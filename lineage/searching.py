@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import Any
 
@@ -80,17 +81,23 @@ def runs(
         View.ALL: living | dead,
     }
     rows: QuerySet[Run] = Run.objects.filter(seen[view]).select_related("experiment")
-    few, others = _few(rows, among, conditions, kind)
-    if few is None and len(among) == 1:
+    few = _few(among, conditions, kind)
+    if len(among) == 1:
         (experiment,) = among
-        by_metric = [order for order in orders if order.field.of is Of.METRIC]
-        if by_metric and len(orders) == 1:
-            return _by_value(rows, experiment, conditions, by_metric[0], kind), _BY_VALUE[by_metric[0].descending]
-        walked = next((found for found in others if found.field.of is Of.METRIC), None)
-        if walked and not orders:
-            rows = narrowed(rows, [found for found in others if found is not walked], kind)
-            return [_walked(rows, experiment, walked)], ["-begun", "by"]
-    rows, order = ordered(narrowed(rows if few is None else few, others, kind), orders, kind)
+        first = orders[0] if len(orders) == 1 and orders[0].field.of is Of.METRIC else None
+        if first and (few is None or few.field == first.field):
+            return _by_value(rows, experiment, conditions, first, kind), _BY_VALUE[first.descending]
+        metric = few or next((found for found in conditions if found.field.of is Of.METRIC), None)
+        if metric and metric.field.of is Of.METRIC and not orders:
+            others = [found for found in conditions if found is not metric]
+            if few:
+                return [_looked_up(narrowed(rows, others, kind), experiment, metric)], ["-begun", "by"]
+            # Many fulfil each of the others as well: it is looked at run by run, not collected by an index of its own.
+            rows = narrowed(rows, others, replace(kind, by_head=frozenset()))
+            return [_walked(rows, experiment, metric)], ["-begun", "by"]
+    if few and (holders := _holders(few, among, kind)) is not None:
+        rows = rows.filter(pk__any_of=list(holders[:FEW]))
+    rows, order = ordered(narrowed(rows, [found for found in conditions if found is not few], kind), orders, kind)
     return [rows], with_ties_broken(order, ["-started_ms", "id"])
 
 
@@ -130,19 +137,17 @@ def logged_models(
     return rows, with_ties_broken(order, ["-created_at", "id"])
 
 
-def _few(
-    rows: QuerySet[Run], among: Collection[Experiment], conditions: Sequence[Condition], kind: Kind
-) -> tuple[QuerySet[Run] | None, Sequence[Condition]]:
-    """The rows that fulfil the first condition which but FEW of all fulfil, if there is one; and the other conditions.
+def _few(among: Collection[Experiment], conditions: Sequence[Condition], kind: Kind) -> Condition | None:
+    """The first condition which but FEW of all runs fulfil, if there is one.
 
     PostgreSQL cannot guess how many do: it knows how values are spread over all metrics, not how those of one are. So
-    the index is asked, which costs as much as the few would.
+    the index is asked; counted, since thousands of ids that are not used after all would cost more than the search.
     """
     for condition in conditions[:ASKED]:
         holders = _holders(condition, among, kind)
-        if holders is not None and len(found := list(holders[: FEW + 1])) <= FEW:
-            return rows.filter(pk__any_of=found), [other for other in conditions if other is not condition]
-    return None, conditions
+        if holders is not None and holders[: FEW + 1].count() <= FEW:
+            return condition
+    return None
 
 
 def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) -> QuerySet[Any, Any] | None:
@@ -157,6 +162,12 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
         return None
     rows = rows.filter(key=condition.field.name)
     return with_value(rows, condition, by_head=of in kind.by_head).values_list("run_id", flat=True)
+
+
+def _looked_up(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
+    """The rows that fulfil a condition on a metric as few do, by `begun` and `by` as `_walked` has them."""
+    found: QuerySet[Any] = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value"))
+    return with_value(found, condition)
 
 
 def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
