@@ -65,8 +65,8 @@ MUTANTS = (
     Mutant(
         "the lock on the audit chain",
         "accounts/audit.py",
-        "AuditChain.objects.select_for_update().filter",
-        "AuditChain.objects.filter",
+        "WHERE subject_id {} FOR UPDATE",
+        "WHERE subject_id {}",
         ("tests/accounts/test_audit.py", *RACES),
     ),
     migration("the constraint of an exclusive stage", 'DROP INDEX "one_occupant_of_an_exclusive_stage"', RACES),
