@@ -23,6 +23,10 @@ class WorkspaceNotFound(NotFound):
     """There is no workspace {slug!r} that you can see."""
 
 
+# For so long is an identical request taken for a client's repetition of one whose answer was lost on its way.
+REPEATED_WITHIN = datetime.timedelta(minutes=10)
+
+
 def folds_repeated_creates(workspace_id: int) -> bool:
     """Whether a create that a client repeats makes one thing: as the workspace says, and never in a conformance run."""
     if settings.VOUCH_CONFORMANCE:

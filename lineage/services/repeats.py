@@ -8,19 +8,16 @@ request is a new one: what two workers log would be mixed up else.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.queries import folds_repeated_creates
+from accounts.queries import REPEATED_WITHIN, folds_repeated_creates
 from accounts.roles import Action
 from core.canonical import digest
 from lineage.models import Experiment, Run
-
-REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
 Made = TypeVar("Made", Experiment, Run)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import math
 import re
 import uuid
@@ -15,6 +14,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.permissions import require
+from accounts.queries import REPEATED_WITHIN
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
@@ -31,7 +31,6 @@ NAME_LIMIT = 100
 SUMMARY_LIMIT = 10_000
 VALUES_LIMIT = 100
 CHECKS_LIMIT = 100  # different ones on a version
-_REPEATED_WITHIN = datetime.timedelta(minutes=10)
 _TOLD = 1000  # characters of a summary that an event carries
 _SHOWN = 100
 _LINK = re.compile(r"https?://[A-Za-z0-9\[][A-Za-z0-9._:\[\]-]*([/?#][!-~]*)?", re.IGNORECASE)
@@ -117,7 +116,7 @@ def _concerned(version: Version, check: Check) -> tuple[Promotion, ...]:
 
 def _same(before: Check, said: Check) -> bool:
     return (
-        before.at > timezone.now() - _REPEATED_WITHIN  # a job that says the same a day later says something new
+        before.at > timezone.now() - REPEATED_WITHIN  # a job that says the same a day later says something new
         and before.reporter_id == said.reporter_id
         and (before.state, before.summary, before.link) == (said.state, said.summary, said.link)
         and {key: float(value) for key, value in before.values.items()} == said.values

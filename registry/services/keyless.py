@@ -6,20 +6,17 @@ answered a second time as it was the first.
 
 from __future__ import annotations
 
-import datetime
 from typing import Any
 
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.queries import folds_repeated_creates
+from accounts.queries import REPEATED_WITHIN, folds_repeated_creates
 from registry import queries
 from registry.errors import AlreadyApproved, AlreadyThere, AskedByAnother, NobodyAsked
 from registry.lifecycle import Stage, State, stage_named
 from registry.models import Comment, Promotion, Version
 from registry.services import discussion, promotions
-
-REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
 
 def request(actor: Actor, name: object, number: object, stage: object, *, comment: str = "") -> Promotion:

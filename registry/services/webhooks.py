@@ -15,7 +15,7 @@ from accounts.actor import Actor
 from accounts.audit import Event
 from accounts.models import User, Workspace
 from accounts.permissions import require
-from accounts.queries import folds_repeated_creates
+from accounts.queries import REPEATED_WITHIN, folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core.addresses import checked_url
@@ -27,7 +27,6 @@ from registry.models.webhooks import Disabled
 from registry.outbox import emit_all
 from registry.policy import Scope, refuse_bad_scope
 from registry.services import webhook_parts as parts
-from registry.services.keyless import REPEATED_WITHIN
 from registry.services.locks import locked_for_webhooks, locked_webhook
 from registry.services.redelivery import end_pending
 from registry.services.webhook_secrets import put_header, put_secret, replace_header, replace_secret

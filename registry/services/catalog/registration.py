@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -12,7 +11,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from accounts.models import Token
 from accounts.permissions import require
-from accounts.queries import folds_repeated_creates
+from accounts.queries import REPEATED_WITHIN, folds_repeated_creates
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
@@ -26,8 +25,6 @@ from registry.models import Model, Occupancy, Version, VersionTag
 from registry.outbox import emit
 from registry.services.catalog.said import description_of, tags_of
 from registry.services.locks import edited, locked_model
-
-REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import datetime
 
 from django.db import IntegrityError, transaction
 from django.db.models import F
@@ -11,6 +10,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.permissions import OutsideToken, reaches, require
+from accounts.queries import REPEATED_WITHIN
 from accounts.roles import Action
 from accounts.verbs import Verb
 from core import text
@@ -25,7 +25,6 @@ from registry.services.catalog.said import same_revision
 from registry.services.locks import edited, locked_model
 from registry.services.policies import hold_open_promotions
 
-REPEATED_WITHIN = datetime.timedelta(minutes=10)
 _AT_ONCE = 5000  # versions in one statement, which has to end in time
 
 
