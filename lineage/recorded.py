@@ -42,22 +42,26 @@ class RecordedRun:
     models_made: Sequence[tuple[uuid.UUID, int]]  # with the step
 
 
-_TAGS = "SELECT run_id, key, value FROM lineage_runtag WHERE run_id = ANY(%s) ORDER BY id"
-_PARAMS = "SELECT run_id, key, value FROM lineage_param WHERE run_id = ANY(%s) ORDER BY id"
-_METRICS = "SELECT run_id, key, value, timestamp_ms, step FROM lineage_latestmetric WHERE run_id = ANY(%s) ORDER BY id"
+_TAGS = "SELECT run_id, key, value FROM lineage_runtag WHERE run_id = ANY(%s::uuid[]) ORDER BY id"
+_PARAMS = "SELECT run_id, key, value FROM lineage_param WHERE run_id = ANY(%s::uuid[]) ORDER BY id"
+_METRICS = (
+    "SELECT run_id, key, value, timestamp_ms, step FROM lineage_latestmetric WHERE run_id = ANY(%s::uuid[]) ORDER BY id"
+)
 _DATASETS = """
 SELECT i.run_id, d.name, d.digest, d.source_type, d.source, d.schema, d.profile, i.tags::text
   FROM lineage_runinput i JOIN lineage_dataset d ON d.id = i.dataset_id
- WHERE i.run_id = ANY(%s) ORDER BY i.id
+ WHERE i.run_id = ANY(%s::uuid[]) ORDER BY i.id
 """
-_MODELS = "SELECT run_id, logged_model_id, step, is_output FROM lineage_runmodel WHERE run_id = ANY(%s) ORDER BY id"
+_MODELS = (
+    "SELECT run_id, logged_model_id, step, is_output FROM lineage_runmodel WHERE run_id = ANY(%s::uuid[]) ORDER BY id"
+)
 
 
 def recorded(runs: Sequence[Run]) -> list[RecordedRun]:
     """The `runs`, in their order, with what they recorded. Five queries, however many there are."""
     if not runs:
         return []
-    ids = [run.pk for run in runs]
+    ids = f"{{{','.join(run.pk.hex for run in runs)}}}"  # written once, not once for each query
     tags, params, metrics = _by_run(_TAGS, ids), _by_run(_PARAMS, ids), _by_run(_METRICS, ids)
     datasets, models = _by_run(_DATASETS, ids), _by_run(_MODELS, ids)
     return [
@@ -80,7 +84,7 @@ def _dataset_read(
     return DatasetRead(name, digest, source_type, source, schema, profile, json.loads(tags))
 
 
-def _by_run(sql: str, ids: list[uuid.UUID]) -> Mapping[uuid.UUID, list[Any]]:
+def _by_run(sql: str, ids: str) -> Mapping[uuid.UUID, list[Any]]:
     """The rows of `sql`, without the run's id that each begins with, by that id."""
     found: dict[uuid.UUID, list[Any]] = defaultdict(list)
     with connection.cursor() as cursor:

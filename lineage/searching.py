@@ -65,7 +65,7 @@ def runs(
 ) -> tuple[list[QuerySet[Run]], list[str]]:
     """Runs of the experiments `among` that fulfil all `conditions`, and their order: the last begun first.
 
-    They come as lists of which each begins where the one before ends, for `core.paging`.
+    They come as lists of which each begins where the one before ends, for `core.paging`, and without their experiments.
     """
     kind = Kind(
         columns,
@@ -80,7 +80,7 @@ def runs(
         View.DELETED: dead | living & Q(deleted_at__isnull=False),
         View.ALL: living | dead,
     }
-    rows: QuerySet[Run] = Run.objects.filter(seen[view]).select_related("experiment")
+    rows: QuerySet[Run] = Run.objects.filter(seen[view]).defer("created_at", "fingerprint")
     few = _few(among, conditions, kind)
     if len(among) == 1:
         (experiment,) = among
@@ -167,7 +167,8 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
 def _looked_up(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
     """The rows that fulfil a condition on a metric as few do, by `begun` and `by` as `_walked` has them."""
     found: QuerySet[Any] = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value"))
-    return with_value(found, condition)
+    # The run's own start, so that of the metrics the index alone is read.
+    return with_value(found.annotate(begun=F("started_ms"), by=F("id")), condition)
 
 
 def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
@@ -206,5 +207,5 @@ def _by_value(
 
 def _with_metric(rows: QuerySet[Run], experiment: Experiment, key: str) -> QuerySet[Run]:
     of_metric = Q(metrics__key=key, metrics__experiment=experiment.pk)
-    rows = rows.alias(metric=FilteredRelation("metrics", condition=of_metric)).filter(metric__isnull=False)
+    rows = rows.alias(metric=FilteredRelation("metrics", condition=of_metric)).filter(metric__run__isnull=False)
     return rows.annotate(begun=F("metric__started_ms"), by=F("metric__run_id"))

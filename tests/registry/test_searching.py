@@ -11,8 +11,9 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.actor import Actor
 from core.searching import Condition, Field, Of, Operator, Order
-from registry.models import Model, ModelTag
+from registry.models import Model, ModelTag, Version, VersionTag
 from registry.searching import Tag, search_models, search_versions
+from registry.services import catalog
 from tests import make
 from tests.registry import many
 
@@ -47,6 +48,8 @@ READS: list[tuple[list[Condition], list[Order], str]] = [
     ([attribute("name", "=", "many-000007")], [], "version_of_name_by_change"),
     ([attribute("run", "=", "run-000007-1")], [], "version_of_run_by_change"),
     ([attribute("source", "=", "s3://bucket/many-000007/11")], [], "version_of_source_by_change"),
+    ([attribute("source", "LIKE", "s3://bucket/many-0000%")], [], "version_by_change"),
+    ([tag("team", "team 3")], [], "version_of_tag_by_change"),
 ]
 
 
@@ -102,8 +105,42 @@ def test_a_tag_that_few_have_is_found_by_its_index(versions: Actor) -> None:
         with CaptureQueriesContext(connection) as asked:
             search_versions(versions, [tag("build", value)], [], size=PAGE, token="", unless_model_tagged=PROMPT)
         nodes, read = planned(asked[0]["sql"])
-        assert "version_by_tag" in nodes
+        assert "version_of_tag_by_change" in nodes
         assert read < 5
+
+
+def test_few_sources_that_begin_alike_are_found_by_their_index(versions: Actor) -> None:
+    for start, found in (("s3://bucket/many-000007/1%", 11), ("s3://bucket/many-000007/1_", 10), ("gs://%", 0)):
+        with CaptureQueriesContext(connection) as asked:
+            page = search_versions(versions, [attribute("source", "LIKE", start)], [], size=PAGE, token="")
+        nodes, read = planned(asked[0]["sql"])
+        assert len(page.items) == found
+        assert "version_by_start_of_source" in nodes
+        assert read <= 2 * found
+
+
+def test_versions_with_a_tag_come_in_the_order_in_which_they_changed_last(versions: Actor, maintainer: Actor) -> None:
+    """A tag keeps the time with it: a version that changes, is tagged later or is renamed moves to the front."""
+
+    def first() -> tuple[str, int]:
+        found = search_versions(versions, [tag("team", "team 3")], [], size=1, token="").items[0]
+        return found.name, found.number
+
+    def of_another_team(*, tagged: bool) -> Version:
+        of_team = VersionTag.objects.filter(key="team", value="team 3").values("version")
+        rows = Version.objects.filter(pk__in=of_team) if tagged else Version.objects.exclude(pk__in=of_team)
+        return rows.exclude(model_name=first()[0]).order_by("updated_at")[0]
+
+    changed = of_another_team(tagged=True)
+    catalog.describe_version(versions, changed.model_name, changed.number, "said anew")
+    assert first() == (changed.model_name, changed.number)
+    late = of_another_team(tagged=False)
+    catalog.tag_version(versions, late.model_name, late.number, "team", "team 3")
+    catalog.describe_version(versions, late.model_name, late.number, "said anew")
+    assert first() == (late.model_name, late.number)
+    renamed = of_another_team(tagged=True).model_name
+    catalog.rename_model(maintainer, renamed, "another-name")
+    assert first()[0] == "another-name"
 
 
 def test_a_page_of_models_is_read_off_an_index(versions: Actor, as_if_large: None) -> None:

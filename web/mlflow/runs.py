@@ -90,8 +90,9 @@ def search(actor: Actor, fields: Fields) -> dict[str, Any]:
     ids = fields.strings("experiment_ids")
     wanted, orders = fields.text("filter"), fields.strings("order_by")
     view = fields.choice("run_view_type", VIEWS) or View.ACTIVE
+    among = {experiment.pk: experiment for experiment in places.experiments_named(actor, ids)}
     lists, order = searching.runs(
-        places.experiments_named(actor, ids),
+        among.values(),
         parse_filter(wanted, _GRAMMAR),
         parse_order(orders, _GRAMMAR),
         view=view,
@@ -104,6 +105,8 @@ def search(actor: Actor, fields: Fields) -> dict[str, Any]:
         token=fields.text("page_token"),
         query=["runs", sorted(ids), wanted, orders, view],
     )
+    for run in page.items:
+        run.experiment = among[run.experiment_id]
     return encode.page("runs", [encode.run(row) for row in recorded(page.items)], page.next_token)
 
 
