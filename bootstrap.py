@@ -9,6 +9,7 @@ faults   kill, cut off and mislead a Vouch that really runs: what is delivered n
 manage   Django's command line on the Vouch that runs (manage audit verify)
 env      only make the environment .venv
 clients  make the environments of the stock MLflow clients, .venvs/mlflow-3 and .venvs/mlflow-2
+browser  make the environment of what drives the tests' browser, .venvs/browser, and install Chromium as root
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ CLIENTS = {
     ROOT / ".venvs" / "mlflow-2": ROOT / "examples" / "requirements-mlflow-2.lock",
 }
 DEMO = ROOT / ".venvs" / "mlflow-3"
+# What drives the browser of the tests; the browser is Debian's, with fonts for what the tests write.
+BROWSER = ROOT / ".venvs" / "browser"
+BROWSER_LOCK = ROOT / "tests" / "browser" / "requirements.lock"
+CHROMIUM = ("chromium", "fonts-liberation", "fonts-dejavu-core")
 PR_SET_PDEATHSIG = 1
 
 
@@ -60,6 +65,7 @@ def main(arguments: list[str]) -> int:
         "manage": manage,
         "env": env,
         "clients": clients,
+        "browser": browser,
     }
     if command not in commands:
         print(f"usage: python3 bootstrap.py COMMAND [ARGUMENT …]\n\n{__doc__}", file=sys.stderr)
@@ -85,8 +91,8 @@ def up(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """Run the tests: all of them on two processes, or what the arguments name."""
-    make(VENV, LOCK)
     clients([])
+    browser([])
     os.chdir(ROOT)
     return become("-m", "pytest", *pytest_arguments(arguments))
 
@@ -100,7 +106,6 @@ def pytest_arguments(arguments: list[str]) -> list[str]:
 
 def check(arguments: list[str]) -> int:
     """Everything that CI checks; each step runs even when one before it failed."""
-    make(VENV, LOCK)
     clients([])
     os.chdir(ROOT)
     python = str(VENV / "bin" / "python")
@@ -167,6 +172,24 @@ def clients(arguments: list[str]) -> int:
     for place, lock in CLIENTS.items():
         make(place, lock)
     return 0
+
+
+def browser(arguments: list[str]) -> int:
+    """Make the environment that drives a browser, and install the browser where we may; the tests skip without one."""
+    make(BROWSER, BROWSER_LOCK)
+    if shutil.which("chromium"):
+        return 0
+    install = "apt-get install --no-install-recommends " + " ".join(CHROMIUM)
+    if os.geteuid() or not shutil.which("apt-get"):
+        print(f"NO BROWSER: the tests of the pages in a browser are skipped. As root: {install}", flush=True)
+        return 1
+    with step("Chromium (apt)"):
+        problem = run(["apt-get", "-qq", "update"]) or run(
+            [*install.split(), "--yes"], DEBIAN_FRONTEND="noninteractive"
+        )
+    if problem:
+        print(f"NO BROWSER: the tests of the pages in a browser are skipped. {install} says:\n{last_lines(problem)}")
+    return 1 if problem else 0
 
 
 def become(*arguments: str) -> int:

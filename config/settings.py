@@ -65,6 +65,7 @@ INSTALLED_APPS = [
     "csp",
     "rest_framework",
     "django_filters",
+    "django_htmx",
     "drf_spectacular",
     "drf_spectacular_sidecar",
     "config.apps.OperatorsConfig",

@@ -167,8 +167,9 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
 def _looked_up(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
     """The rows that fulfil a condition on a metric as few do, by `begun` and `by` as `_walked` has them."""
     found: QuerySet[Any] = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value"))
-    # The run's own start, so that of the metrics the index alone is read.
-    return with_value(found.annotate(begun=F("started_ms"), by=F("id")), condition)
+    # The run's own start, so that of the metrics the index alone is read; added to, so that no index of all runs in
+    # this order is thought to find the few sooner.
+    return with_value(found.annotate(begun=F("started_ms") + 0, by=F("id")), condition)
 
 
 def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:

@@ -125,7 +125,7 @@ def number(value: float | None) -> SafeString | str:
     """A measured value with six significant digits; every digit as its title."""
     if value is None:
         return "–"
-    return format_html('<span class="num" title="{}">{}</span>', repr(value), _digits(value))
+    return format_html('<span class="num" title="{}">{}</span>', repr(value), plain_number(value))
 
 
 @register.filter
@@ -133,7 +133,7 @@ def signed(value: float | None) -> SafeString | str:
     """A difference, with its sign."""
     if value is None:
         return ""
-    said = "±0" if value == 0 else f"{'+' if value > 0 else '−'}{_digits(abs(value))}"
+    said = "±0" if value == 0 else f"{'+' if value > 0 else '−'}{plain_number(abs(value))}"
     return format_html('<span class="num" title="{}">{}</span>', repr(value), said)
 
 
@@ -148,12 +148,13 @@ def percent(value: float | None) -> str:
     return f"{sign}{share:,.1f} %" if share < 10_000 else f"{sign}>9,999 %"
 
 
-def _digits(value: float) -> str:
+def plain_number(value: float) -> str:
+    """A measured value with six significant digits, as text."""
     if math.isnan(value):
         return "NaN"
     if math.isinf(value) or abs(value) > 1.7e308:  # an infinity is stored as the largest number
         return "∞" if value > 0 else "−∞"
-    if value.is_integer() and abs(value) < 1e9:
+    if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}".replace("-", "−")
     return f"{value:.6g}".replace("-", "−")
 
