@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
-from django.db.models import Exists, F, FilteredRelation, OuterRef, Q, QuerySet, Value
+from django.contrib.postgres.aggregates import ArrayAgg
+from django.db.models import Count, Exists, F, FilteredRelation, OuterRef, Q, QuerySet, TextField, Value
+from django.db.models.functions import Cast
 
 from accounts.actor import Actor
 from core.searching import Condition, Of, Operator, Order, compared
@@ -85,19 +87,21 @@ def runs(
     if len(among) == 1:
         (experiment,) = among
         first = orders[0] if len(orders) == 1 and orders[0].field.of is Of.METRIC else None
-        if first and (few is None or few.field == first.field):
+        if first and (few is None or few.condition.field == first.field):
             return _by_value(rows, experiment, conditions, first, kind), _BY_VALUE[first.descending]
-        metric = few or next((found for found in conditions if found.field.of is Of.METRIC), None)
-        if metric and metric.field.of is Of.METRIC and not orders:
-            others = [found for found in conditions if found is not metric]
-            if few:
-                return [_looked_up(narrowed(rows, others, kind), experiment, metric)], ["-begun", "by"]
+        metric = next((found for found in conditions if found.field.of is Of.METRIC), None)
+        if metric and not few and not orders:
             # Many fulfil each of the others as well: it is looked at run by run, not collected by an index of its own.
+            others = [found for found in conditions if found is not metric]
             rows = narrowed(rows, others, replace(kind, by_head=frozenset()))
             return [_walked(rows, experiment, metric)], ["-begun", "by"]
-    if few and (holders := _holders(few, among, kind)) is not None:
-        rows = rows.filter(pk__any_of=list(holders[:FEW]))
-    rows, order = ordered(narrowed(rows, [found for found in conditions if found is not few], kind), orders, kind)
+    if few:
+        # The start added to, so that the index of all runs in that order is not read until it comes upon the few.
+        rows = rows.filter(pk__any_of=few.ids).annotate(begun=F("started_ms") + 0, by=F("id"))
+        conditions = [found for found in conditions if found is not few.condition]
+        if not orders:
+            return [narrowed(rows, conditions, kind)], ["-begun", "by"]
+    rows, order = ordered(narrowed(rows, conditions, kind), orders, kind)
     return [rows], with_ties_broken(order, ["-started_ms", "id"])
 
 
@@ -137,16 +141,26 @@ def logged_models(
     return rows, with_ties_broken(order, ["-created_at", "id"])
 
 
-def _few(among: Collection[Experiment], conditions: Sequence[Condition], kind: Kind) -> Condition | None:
+@dataclass(frozen=True)
+class _Few:
+    """A condition that few runs fulfil; `ids` are theirs, as PostgreSQL writes an array."""
+
+    condition: Condition
+    ids: str
+
+
+def _few(among: Collection[Experiment], conditions: Sequence[Condition], kind: Kind) -> _Few | None:
     """The first condition which but FEW of all runs fulfil, if there is one.
 
     PostgreSQL cannot guess how many do: it knows how values are spread over all metrics, not how those of one are. So
-    the index is asked; counted, since thousands of ids that are not used after all would cost more than the search.
+    the index is asked, and the ids go back as they came: as thousands of objects they would cost more than the search.
     """
     for condition in conditions[:ASKED]:
         holders = _holders(condition, among, kind)
-        if holders is not None and holders[: FEW + 1].count() <= FEW:
-            return condition
+        if holders is not None:
+            found = holders[: FEW + 1].aggregate(count=Count("*"), ids=Cast(ArrayAgg("run_id"), TextField()))
+            if found["count"] <= FEW:
+                return _Few(condition, found["ids"] or "{}")
     return None
 
 
@@ -162,14 +176,6 @@ def _holders(condition: Condition, among: Collection[Experiment], kind: Kind) ->
         return None
     rows = rows.filter(key=condition.field.name)
     return with_value(rows, condition, by_head=of in kind.by_head).values_list("run_id", flat=True)
-
-
-def _looked_up(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
-    """The rows that fulfil a condition on a metric as few do, by `begun` and `by` as `_walked` has them."""
-    found: QuerySet[Any] = _with_metric(rows, experiment, condition.field.name).alias(value=F("metric__value"))
-    # The run's own start, so that of the metrics the index alone is read; added to, so that no index of all runs in
-    # this order is thought to find the few sooner.
-    return with_value(found.annotate(begun=F("started_ms") + 0, by=F("id")), condition)
 
 
 def _walked(rows: QuerySet[Run], experiment: Experiment, condition: Condition) -> QuerySet[Run]:
