@@ -37,6 +37,15 @@ class Person:
         """To a page of the server's; its answer."""
         return self.page.goto(f"{self.live.url}{path}" if path.startswith("/") else path)
 
-    def overflow(self) -> int:
-        """By how many pixels the page is wider than the window."""
-        return int(self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth"))
+    def flaws(self) -> list[str]:
+        """What is wrong with the page: what axe calls serious or critical, and sideways scrolling."""
+        from axe_playwright_python.sync_playwright import Axe
+
+        found = Axe().run(self.page).response["violations"]
+        told = [
+            f"{each['id']}: {each['help']} ({'; '.join(str(node['target'][0]) for node in each['nodes'][:3])})"
+            for each in found
+            if each["impact"] in ("serious", "critical")
+        ]
+        wider = self.page.evaluate("document.documentElement.scrollWidth - window.innerWidth")
+        return told + ([f"it is {wider} px wider than the window"] if wider > 0 else [])

@@ -1,0 +1,127 @@
+"""Every page, wide and narrow: nothing serious that axe finds, a quiet console, no sideways scrolling, and a picture.
+
+The pictures are kept in `screenshots/`, which git ignores.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.browser.workspace import HOSTILE, LONG, Api, trained_model
+from tests.live import Live
+
+WIDTHS = (1280, 390)
+
+
+@pytest.fixture(scope="module")
+def places(live: Live) -> dict[str, str]:
+    """The name of each page → its path, in a workspace in which everything has happened once."""
+    admin, ci, reviewer = Api(live, "admin"), Api(live, "ci"), Api(live, "reviewer")
+    trained_model(live, "churn", versions=4)
+    gate = {"gate": "metric_threshold", "metric": "auc", "at_least": 0.9}
+    policy = admin.rest("POST", "/policies", {"model": "churn", "target": "Production", "gates": [gate]})
+    webhook = admin.rest("POST", "/webhooks", {"url": "https://deploy.example/vouch", "name": "Deploys"})
+    ci.rest("PUT", "/models/churn/tags/team", {"value": "retention"})
+    ci.rest("PUT", "/models/churn/aliases/challenger", {"version": 2})
+    rejected, blocked = ci.asked("churn", 2), ci.asked("churn", 4, comment="Ready at last.")
+    reviewer.rest("POST", f"/promotions/{rejected}/reject", {"reason": "It is no better where it matters."})
+    reviewer.rest("POST", f"/promotions/{blocked}/comments", {"text": "What about the new customers, @ci?"})
+    report = {"check": "evaluation", "state": "passed", "link": "https://ci.example/1", "summary": "All well."}
+    ci.rest("POST", "/models/churn/versions/4/checks", report)
+    return {
+        "sign-in": "/sign-in",
+        "reviews": "/reviews",
+        "reviews-waiting": "/reviews?show=waiting",
+        "reviews-decided": "/reviews?show=decided",
+        "promotion": f"/promotions/{blocked}",
+        "promotion-rejected": f"/promotions/{rejected}",
+        "models": "/models",
+        "model": "/models/churn",
+        "history": "/models/churn/history",
+        "version": "/models/churn/versions/4",
+        "policies": "/policies",
+        "policy": f"/policies/{policy['id']}",
+        "webhooks": "/webhooks",
+        "new-webhook": "/webhooks/new",
+        "webhook": f"/webhooks/{webhook['id']}",
+        "tokens": "/tokens",
+        "notifications": "/notifications",
+        "nothing-here": "/models/nothing",
+        "admin": "/admin/",
+        "admin-versions": "/admin/registry/version/",
+        "api-docs": "/api/v1/docs",
+    }
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_every_page_is_sound(places: dict[str, str], people: Any, shots: Path, width: int) -> None:
+    """As the administrator, who is shown most."""
+    person = people("admin", width=width)
+    flaws: list[str] = []
+    for name, path in places.items():
+        person.go(path)
+        person.page.screenshot(path=str(shots / f"{name}-{width}.png"), full_page=True)
+        flaws += [f"{path} at {width} px: {flaw}" for flaw in person.flaws()]
+    assert not flaws, "\n".join(flaws)
+
+
+def test_pages_in_the_dark_are_as_legible(places: dict[str, str], people: Any, shots: Path) -> None:
+    person = people("reviewer", color_scheme="dark")
+    flaws: list[str] = []
+    for name in ("reviews", "promotion", "model", "version", "history", "notifications"):
+        person.go(places[name])
+        person.page.screenshot(path=str(shots / f"{name}-dark.png"), full_page=True)
+        flaws += [f"{places[name]} in the dark: {flaw}" for flaw in person.flaws()]
+    assert not flaws, "\n".join(flaws)
+
+
+def test_pages_with_nothing_on_them_say_what_to_do(people: Any, live: Live) -> None:
+    """A workspace in which nothing has happened yet: each page names the next step, and is as sound."""
+    admin = Api(live, "admin")
+    admin.rest("POST", "/users", {"username": "newcomer", "password": "nobody guesses these words"})
+    admin.rest("POST", "/grants", {"user": "newcomer", "role": "viewer"})
+    live.accounts["newcomer"] = {"password": "nobody guesses these words"}
+    person = people("newcomer", width=390)
+    for path in ("/reviews", "/reviews?show=waiting", "/reviews?show=decided", "/tokens"):
+        person.go(path)
+        assert person.page.locator(".empty").count(), path
+        assert not person.flaws(), path
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_what_people_and_programs_write_shows_as_text_and_breaks_no_page(
+    live: Live, people: Any, shots: Path, width: int
+) -> None:
+    """Markup, marks that turn the direction round, and 10,000 characters without a space."""
+    admin, ci, reviewer = Api(live, "admin"), Api(live, "ci"), Api(live, "reviewer")
+    model = f"{'l' * 240}-{width}"
+    experiment = str(ci.mlflow("experiments/create", name=f"{HOSTILE} {width}")["experiment_id"])
+    metrics = {"auc": 0.9, "loss \u202eemag" if width > 400 else "loss": 0.1, "m" * 250: 1.0}
+    run = ci.trained(experiment, name=HOSTILE, metrics=metrics, params={HOSTILE[:40].replace("<", "["): LONG[:6000]})
+    ci.mlflow("registered-models/create", name=model, description=HOSTILE + LONG)
+    for _ in range(2):
+        ci.registered(model, run, HOSTILE + LONG)
+    ci.rest("PUT", f"/models/{model}/tags/hostile", {"value": HOSTILE + LONG})
+    ci.rest("PUT", f"/models/{model}/versions/2/tags/{'k' * 250}", {"value": HOSTILE + LONG})
+    reviewer.approve(ci.asked(model, 1, comment=HOSTILE))
+    promotion = ci.asked(model, 2, comment=HOSTILE + LONG[:9000])
+    reviewer.rest("POST", f"/promotions/{promotion}/comments", {"text": HOSTILE + LONG[:9000]})
+    report = {"check": "evaluation", "state": "failed", "summary": HOSTILE + LONG[:9000]}
+    ci.rest("POST", f"/models/{model}/versions/2/checks", report)
+    admin.rest("POST", "/webhooks", {"url": "https://deploy.example/" + "u" * 1900, "name": HOSTILE[:100]})
+    person = people("admin", width=width)
+    flaws: list[str] = []
+    paths = ["/reviews", "/models", f"/models/{model}", f"/models/{model}/versions/2", f"/models/{model}/history"]
+    for path in [*paths, f"/promotions/{promotion}", "/webhooks"]:
+        person.go(path)
+        person.page.screenshot(
+            path=str(shots / f"hostile{path.replace(model, 'm').replace('/', '-')[:40]}-{width}.png")
+        )
+        assert person.page.title() != "owned", path
+        flaws += [f"{path.replace(model, 'MODEL')} at {width} px: {flaw}" for flaw in person.flaws()]
+    person.go(f"/models/{model}/versions/2")
+    assert "<script>document.title='owned'</script>" in person.page.locator("main").inner_text()
+    assert not flaws, "\n".join(flaws)
