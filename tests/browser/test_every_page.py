@@ -10,10 +10,11 @@ from typing import Any
 
 import pytest
 
-from tests.browser.workspace import HOSTILE, LONG, Api, trained_model
+from tests.browser.workspace import HOSTILE, LONG, Api, empty_workspace, trained_model
 from tests.live import Live
 
 WIDTHS = (1280, 390)
+_NAMED = str.maketrans("/?=", "---")
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +23,7 @@ def places(live: Live) -> dict[str, str]:
     admin, ci, reviewer = Api(live, "admin"), Api(live, "ci"), Api(live, "reviewer")
     trained_model(live, "churn", versions=4)
     gate = {"gate": "metric_threshold", "metric": "auc", "at_least": 0.9}
-    policy = admin.rest("POST", "/policies", {"model": "churn", "target": "Production", "gates": [gate]})
+    policy = admin.rest("PUT", "/policies", {"model": "churn", "target": "Production", "gates": [gate]})
     webhook = admin.rest("POST", "/webhooks", {"url": "https://deploy.example/vouch", "name": "Deploys"})
     ci.rest("PUT", "/models/churn/tags/team", {"value": "retention"})
     ci.rest("PUT", "/models/churn/aliases/challenger", {"version": 2})
@@ -52,7 +53,6 @@ def places(live: Live) -> dict[str, str]:
         "nothing-here": "/models/nothing",
         "admin": "/admin/",
         "admin-versions": "/admin/registry/version/",
-        "api-docs": "/api/v1/docs",
     }
 
 
@@ -78,15 +78,14 @@ def test_pages_in_the_dark_are_as_legible(places: dict[str, str], people: Any, s
     assert not flaws, "\n".join(flaws)
 
 
-def test_pages_with_nothing_on_them_say_what_to_do(people: Any, live: Live) -> None:
-    """A workspace in which nothing has happened yet: each page names the next step, and is as sound."""
-    admin = Api(live, "admin")
-    admin.rest("POST", "/users", {"username": "newcomer", "password": "nobody guesses these words"})
-    admin.rest("POST", "/grants", {"user": "newcomer", "role": "viewer"})
-    live.accounts["newcomer"] = {"password": "nobody guesses these words"}
-    person = people("newcomer", width=390)
-    for path in ("/reviews", "/reviews?show=waiting", "/reviews?show=decided", "/tokens"):
+@pytest.mark.parametrize("width", WIDTHS)
+def test_pages_with_nothing_on_them_say_what_to_do(live: Live, people: Any, shots: Path, width: int) -> None:
+    username = f"newcomer-{width}"
+    empty_workspace(live, username)
+    person = people(username, width=width)
+    for path in ("/reviews", "/reviews?show=waiting", "/reviews?show=decided", "/models", "/webhooks", "/tokens"):
         person.go(path)
+        person.page.screenshot(path=str(shots / f"empty{path.translate(_NAMED)}-{width}.png"), full_page=True)
         assert person.page.locator(".empty").count(), path
         assert not person.flaws(), path
 
@@ -99,11 +98,11 @@ def test_what_people_and_programs_write_shows_as_text_and_breaks_no_page(
     admin, ci, reviewer = Api(live, "admin"), Api(live, "ci"), Api(live, "reviewer")
     model = f"{'l' * 240}-{width}"
     experiment = str(ci.mlflow("experiments/create", name=f"{HOSTILE} {width}")["experiment_id"])
-    metrics = {"auc": 0.9, "loss \u202eemag" if width > 400 else "loss": 0.1, "m" * 250: 1.0}
-    run = ci.trained(experiment, name=HOSTILE, metrics=metrics, params={HOSTILE[:40].replace("<", "["): LONG[:6000]})
+    params = {"p" * 250: HOSTILE + LONG[:5000], "markup": HOSTILE}
+    run = ci.trained(experiment, name=HOSTILE, metrics={"auc": 0.9, "m" * 250: 1.0}, params=params)
     ci.mlflow("registered-models/create", name=model, description=HOSTILE + LONG)
-    for _ in range(2):
-        ci.registered(model, run, HOSTILE + LONG)
+    for number in (1, 2):
+        ci.registered(model, run, f"{number} {HOSTILE}{LONG}")
     ci.rest("PUT", f"/models/{model}/tags/hostile", {"value": HOSTILE + LONG})
     ci.rest("PUT", f"/models/{model}/versions/2/tags/{'k' * 250}", {"value": HOSTILE + LONG})
     reviewer.approve(ci.asked(model, 1, comment=HOSTILE))

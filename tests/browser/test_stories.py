@@ -69,7 +69,7 @@ def test_two_reviewers_at_once_carry_it_out_together(live: Live, people: Any) ->
     admin.rest("POST", "/grants", {"user": "reviewer-2", "role": "reviewer"})
     live.accounts["reviewer-2"] = second
     trained_model(live, "by-two")
-    admin.rest("POST", "/policies", {"model": "by-two", "target": "Production", "approvals": 2})
+    admin.rest("PUT", "/policies", {"model": "by-two", "target": "Production", "approvals": 2})
     promotion = Api(live, "ci").asked("by-two", 2)
 
     first, other = people("reviewer"), people("reviewer-2")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from typing import Any
 
 from tests.live import Live
 
 LONG = "long" * 2500
-HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\u202ed\u0000e".replace("\u0000", "")
+HOSTILE = "<script>document.title='owned'</script><img src=x onerror=alert(1)>\u202eemag"
 MODEL_FILE = """\
 artifact_path: model
 flavors:
@@ -36,8 +37,11 @@ class Api:
         if not isinstance(body, bytes | None):
             content, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
         request = urllib.request.Request(f"{self.live.url}{path}", content, headers, method=method)
-        with urllib.request.urlopen(request, timeout=30) as answer:
-            return json.loads(answer.read() or b"null")
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return json.loads(answer.read() or b"null")
+        except urllib.error.HTTPError as refused:
+            raise AssertionError(f"{method} {path}: {refused.code} {refused.read()[:500]!r}") from None
 
     def rest(self, method: str, path: str, body: Any = None) -> Any:
         return self.call(method, f"/api/v1{path}", body)
@@ -101,3 +105,16 @@ def trained_model(live: Live, name: str, *, versions: int = 2) -> str:
         ci.registered(name, run, f"Forest number {number}.")
     reviewer.approve(ci.asked(name, 1, comment="A first one to compare with."))
     return experiment
+
+
+def empty_workspace(live: Live, username: str) -> None:
+    """A second workspace, in which nothing happened yet, and a person who may do everything there and sees no other."""
+    password = "nobody guesses these words"
+    Api(live, "admin").rest("POST", "/users", {"username": username, "password": password})
+    live.accounts[username] = {"password": password}
+    code = f"""
+from accounts.models import Grant, User, Workspace
+empty = Workspace.objects.create(slug="{username}", name="Empty")
+Grant.objects.create(workspace=empty, user=User.objects.get(username="{username}"), role="maintainer")
+"""
+    live.manage("shell", "--no-imports", "-c", code)

@@ -162,12 +162,12 @@ def test_one_goes_between_ones_workspaces_and_to_no_other(reviewer: Actor, outsi
     elsewhere = make.workspace("elsewhere")
     people.give(system_actor(elsewhere), Role.VIEWER, user=client.get("/models").wsgi_request.user)
     make.model(outsider, "theirs")
-    make.model(make.actor("owner", Role.CONTRIBUTOR), "ours")
-    assert b"ours" in client.get("/models").content
+    make.model(make.actor("owner", Role.CONTRIBUTOR), "of-this-one")
+    assert b"of-this-one" in client.get("/models").content
     assert client.post("/workspace", {"workspace": "elsewhere"}).status_code == 302
     page = client.get("/models").content
     assert b"theirs" in page
-    assert b"ours" not in page
+    assert b"of-this-one" not in page
 
 
 def test_a_session_ends_after_twelve_idle_hours_and_not_while_it_is_used(reviewer: Actor) -> None:

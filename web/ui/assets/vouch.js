@@ -1,22 +1,33 @@
 "use strict";
-// What a page can do without, and is nicer with: copying, one key to the search field, no form sent twice.
+// What a page can do without, and is nicer with: copying, one key to the search field, no form sent twice, a menu that
+// closes. All of it listens to the whole page, since htmx puts parts of it anew.
 
-for (const button of document.querySelectorAll("button.copy")) {
-  if (!navigator.clipboard) break; // plain http, other than on this machine
-  button.hidden = false;
-  button.addEventListener("click", async () => {
-    const said = button.textContent;
-    try {
-      await navigator.clipboard.writeText(button.closest(".snippet").querySelector("code").textContent);
-      button.textContent = "Copied";
-    } catch {
-      button.textContent = "Not allowed";
-    }
-    setTimeout(() => { button.textContent = said; }, 1500);
-  });
-}
+document.documentElement.classList.add("scripted");
+if (navigator.clipboard) document.documentElement.classList.add("copies"); // not on plain http, other than on this machine
+
+document.addEventListener("click", async (event) => {
+  for (const menu of document.querySelectorAll("details.menu[open]")) {
+    if (!menu.contains(event.target)) menu.open = false;
+  }
+  const button = event.target.closest("button.copy");
+  if (!button) return;
+  const said = button.textContent;
+  try {
+    await navigator.clipboard.writeText(button.closest(".snippet").querySelector("code").textContent);
+    button.textContent = "Copied";
+  } catch {
+    button.textContent = "Not allowed";
+  }
+  setTimeout(() => { button.textContent = said; }, 1500);
+});
 
 document.addEventListener("keydown", (event) => {
+  const menu = event.key === "Escape" && event.target.closest("details.menu[open]");
+  if (menu) {
+    menu.open = false;
+    menu.querySelector("summary").focus();
+    return;
+  }
   const field = document.querySelector(`[data-key="${CSS.escape(event.key)}"]`);
   if (!field || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.target.closest("input, textarea, select")) return;
@@ -24,12 +35,12 @@ document.addEventListener("keydown", (event) => {
   field.focus();
 });
 
-for (const form of document.querySelectorAll('form[method="post"]')) {
-  form.addEventListener("submit", (event) => {
-    if (form.dataset.sent) { event.preventDefault(); return; }
-    form.dataset.sent = "yes";
-  });
-}
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post" || form.hasAttribute("hx-post")) return;
+  if (form.dataset.sent) event.preventDefault();
+  form.dataset.sent = "yes";
+});
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
