@@ -14,7 +14,7 @@ from django.http.response import HttpResponseBase
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.cache import patch_cache_control
-from django.utils.http import urlencode
+from django.utils.http import url_has_allowed_host_and_scheme, urlencode
 
 from accounts import queries
 from accounts.actor import Actor
@@ -83,6 +83,13 @@ def signed_in(
 def to_sign_in(request: HttpRequest) -> HttpResponse:
     """To the sign-in page, which leads back here."""
     return redirect(f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}")
+
+
+def next_page(request: HttpRequest) -> str:
+    """Where to go on after a form: the path of this host that it names as `next`, else the start."""
+    wanted = request.POST.get("next") or request.GET.get("next") or "/"
+    safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith("/")
+    return wanted if safe and not any(ord(character) < 32 for character in wanted) else "/"
 
 
 def show(request: PageRequest, template: str, context: dict[str, Any], *, status: int = 200) -> HttpResponse:

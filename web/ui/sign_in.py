@@ -9,7 +9,6 @@ from django.db import OperationalError
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils.cache import patch_cache_control
-from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts.actor import Actor
@@ -20,7 +19,7 @@ from accounts.services import sign_in as sign_ins
 from accounts.services.people import PeopleOnly
 from web.auth import address_of
 from web.ui import errors, throttle
-from web.ui.desk import PageRequest, signed_in
+from web.ui.desk import PageRequest, next_page, signed_in
 
 log = structlog.get_logger()
 
@@ -44,7 +43,7 @@ def sign_in(request: HttpRequest) -> HttpResponse:
         if request.method == "POST":
             return _try(request)
         if request.user.is_authenticated:
-            return redirect(_next(request))
+            return redirect(next_page(request))
         return _form(request)
     except OperationalError as error:
         return errors.unavailable(request, error)
@@ -91,18 +90,11 @@ def _try(request: HttpRequest) -> HttpResponse:
     throttle.forget(username, address)
     login(request, user)  # under a new session key
     request.session["workspace"] = actor.workspace_slug
-    return redirect(_next(request))
+    return redirect(next_page(request))
 
 
 def _form(request: HttpRequest, *, error: str = "", status: int = 200) -> HttpResponse:
-    context = {"error": error, "username": request.POST.get("username", ""), "next": _next(request)}
+    context = {"error": error, "username": request.POST.get("username", ""), "next": next_page(request)}
     response = render(request, "accounts/sign_in.html", context, status=status)
     patch_cache_control(response, private=True, no_store=True)
     return response
-
-
-def _next(request: HttpRequest) -> str:
-    """Where to go on: a path of this host, else the start."""
-    wanted = request.POST.get("next") or request.GET.get("next") or "/"
-    safe = url_has_allowed_host_and_scheme(wanted, allowed_hosts=None) and wanted.startswith("/")
-    return wanted if safe and not any(ord(character) < 32 for character in wanted) else "/"

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from registry.mentions import marked
 from registry.models import Comment
+from web.ui.appearance import CHOICES, chosen
 
 register = template.Library()
 
@@ -28,6 +29,18 @@ _STEPS = ((3600, 60, "min"), (86_400, 3600, "h"), (30 * 86_400, 86_400, "day"))
 def conformance() -> bool:
     """Whether this is a conformance run, which every page tells."""
     return bool(settings.VOUCH_CONFORMANCE)
+
+
+@register.simple_tag(takes_context=True)
+def appearance(context: template.Context) -> str:
+    """`light`, `dark`, or nothing: as the person's system has it."""
+    return chosen(context.get("request"))
+
+
+@register.simple_tag
+def appearances() -> list[tuple[str, str]]:
+    """What can be chosen: value and words."""
+    return list(CHOICES.items())
 
 
 @register.filter

@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 
 from core.text import NAME
 from web.ui import (
+    appearance,
     deliveries,
     history,
     models,
@@ -45,6 +46,7 @@ urlpatterns = [
     path("sign-in", sign_in.sign_in, name="sign-in"),
     path("sign-out", sign_in.sign_out, name="sign-out"),
     path("workspace", sign_in.choose_workspace, name="workspace"),
+    path("appearance", appearance.appearance, name="appearance"),
     path("models", models.models, name="models"),
     path("models/<model:name>", models.model, name="model"),
     path("models/<model:name>/history", history.history, name="history"),
