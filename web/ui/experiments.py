@@ -66,6 +66,7 @@ def experiment(request: PageRequest, actor: Actor, experiment_id: str) -> HttpRe
         "row": row,
         "filter": request.GET.get("filter", "").strip(),
         "order": request.GET.get("order", ""),
+        "asked_columns": request.GET.getlist("columns"),
         "snippets": snippets.first_run(found),
         "most_beside": RUNS_BESIDE,
     }
@@ -104,9 +105,8 @@ def _table(
         "headings": run_table.headings(chosen, order, few=few),
         "rows": [(run, [(field, cells.get((run.pk, field))) for field in chosen]) for run in page.items],
         "options": options + [(run_table.written(f), f) for f in chosen if all(f != field for _, field in options)],
+        "kept": [(name, value) for name, value in (("filter", asked), ("order", order)) if value],
         "chosen": {run_table.written(field) for field in chosen},
-        "kept": [(name, request.GET[name]) for name in ("filter", "order") if request.GET.get(name)],
-        "asked_columns": request.GET.getlist("columns"),
     }
 
 

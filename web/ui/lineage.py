@@ -21,7 +21,7 @@ from web.ui.desk import PageRequest, show, signed_in
 
 WIDTH, HEIGHT, GAP_ACROSS, GAP_DOWN, MARGIN, HEAD = 196, 64, 52, 14, 4, 24
 COLUMNS = ("Made with", "Run", "Registered from", "Version", "Went to")
-_ROOM, _ROOM_SMALL = 23, 29  # characters of a box's two sizes of text
+_ROOM, _ROOM_SMALL = 23, 27  # characters of a box's two sizes of text
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,9 @@ def _made_with(line: Descent) -> list[Box]:
         hint = "The run named no data set. With mlflow: mlflow.log_input(dataset, context='training')."
         boxes.append(Box("Data set", "none named", missing=True, hint=hint if run else ""))
     if run and run.commit:
-        boxes.append(Box("Code", run.commit[:12], run.tags.get("mlflow.source.name", ""), _run_page(line)))
+        boxes.append(
+            Box("Code", run.commit[:12], run.tags.get("mlflow.source.name", "").rpartition("/")[2], _run_page(line))
+        )
     else:
         hint = "Train from a git checkout with git and GitPython at hand: mlflow then notes the commit by itself."
         boxes.append(Box("Code", "no commit noted", missing=True, hint=hint if run else ""))
@@ -151,7 +153,7 @@ def _registered_from(line: Descent) -> Box:
         hint = "The version that it is a copy of was deleted or renamed, or you may not see it."
         return Box("Copy of", line.copied_from, "not to be seen", missing=True, hint=hint)
     if line.logged_model:
-        return Box("Logged model", line.logged_model.name, f"m-{line.logged_model.pk.hex}", _run_page(line))
+        return Box("Logged model", line.logged_model.name, f"m-{line.logged_model.pk.hex[:12]}", _run_page(line))
     if version.manifest is None:
         return Box("Elsewhere", version.lies_at, "its bytes are not here")
     scheme, _, rest = version.source.partition(":")
