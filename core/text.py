@@ -40,6 +40,10 @@ class BadDigest(Invalid):
     """{field} {value!r} is not a SHA-256: give 64 lower-case hexadecimal digits."""
 
 
+class BadEncoding(Invalid):
+    """The parameter '{field}' holds a NUL or half of a surrogate pair, which no text may: remove it."""
+
+
 class BadTime(Invalid):
     """{field} {value!r} is not a time: write it as 2026-01-31T12:00:00Z, with Z or an offset such as +01:00."""
 
@@ -127,6 +131,15 @@ def moment(field: str, value: object) -> datetime.datetime:
         return told.replace(tzinfo=told.tzinfo or datetime.UTC).astimezone(datetime.UTC)
     except (ValueError, OverflowError):
         raise BadTime(field=field, value=value) from None
+
+
+def storable(field: str, value: str) -> str:
+    """`value`, unless the database could not hold it; BadEncoding."""
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise BadEncoding(field=field)
+    if "\0" in value:
+        raise BadEncoding(field=field)
+    return value
 
 
 def searchable(value: object) -> str:

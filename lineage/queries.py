@@ -17,6 +17,7 @@ from lineage.models import Experiment, Folder, FolderFile, LoggedModel, Manifest
 
 CONTEXT_TAG = "mlflow.data.context"  # of a data set's use: what the run read it for
 DATASETS_SHOWN = 1000
+MODELS_SHOWN = 50
 
 
 class ExperimentNotFound(NotFound):
@@ -79,6 +80,13 @@ def find_logged_model(actor: Actor, logged_model_id: object, *, deleted_too: boo
     if logged_model is None:
         raise LoggedModelNotFound(logged_model=f"m-{found.hex}" if found else logged_model_id)
     return logged_model
+
+
+def models_made_by(run: Run) -> list[LoggedModel]:
+    """The living models that a run logged, the newest first and at most MODELS_SHOWN. One query."""
+    rows = LoggedModel.objects.filter(deleted_at__isnull=True)
+    made = rows.filter(source_run=run).union(rows.filter(runs__run=run, runs__is_output=True))
+    return list(made.order_by("-created_at", "id")[:MODELS_SHOWN])
 
 
 def find_experiment(actor: Actor, experiment_id: int) -> Experiment:

@@ -17,9 +17,9 @@ from lineage import queries, searching
 from lineage.conditions import Column
 from lineage.searching import View
 from lineage.services import experiments, repeats
+from web.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 from web.mlflow import encode, places
 from web.mlflow.door import encoded
-from web.mlflow.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 from web.mlflow.wire import Fields, fields_of
 
 SEARCH_LIMIT = 50_000

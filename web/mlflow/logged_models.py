@@ -14,8 +14,8 @@ from lineage.conditions import Column
 from lineage.models import LoggedModelStatus
 from lineage.queries import LoggedModelNotFound, as_uuid
 from lineage.services import logged_models
+from web.grammar import LISTS, NUMBER, TEXT, Attribute, BadOrder, Grammar, parse_filter, parse_order
 from web.mlflow import encode, places
-from web.mlflow.grammar import LISTS, NUMBER, TEXT, Attribute, BadOrder, Grammar, parse_filter, parse_order
 from web.mlflow.wire import Fields, MissingField
 
 PAGE, PAGE_LIMIT = 50, 50_000

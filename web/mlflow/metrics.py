@@ -7,11 +7,12 @@ from typing import Any
 from accounts.actor import Actor
 from core.errors import Invalid
 from core.paging import paginate
+from core.text import storable
 from lineage import histories
 from lineage.services import runs
 from lineage.services.metrics import Point
 from web.mlflow import encode, places
-from web.mlflow.wire import Fields, MissingField, TooManyItems, clean
+from web.mlflow.wire import Fields, MissingField, TooManyItems
 
 BATCH_METRICS, BATCH_PARAMS, BATCH_TAGS, BATCH_ALL = 1000, 100, 100, 1000
 HISTORY_PAGE = 25_000
@@ -100,7 +101,7 @@ def _points(items: list[Fields]) -> list[Point]:
                 and key
             ):
                 if key not in clean_keys:
-                    clean_keys.add(clean(f"{item.path}key", key))
+                    clean_keys.add(storable(f"{item.path}key", key))
                 found.append(Point(key, value, timestamp, step))
                 continue
         found.append(_point(item))

@@ -16,10 +16,10 @@ from lineage.queries import as_uuid, find_run
 from lineage.recorded import recorded
 from lineage.searching import View
 from lineage.services import links, repeats, runs
+from web.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 from web.mlflow import encode, places
 from web.mlflow.door import encoded
 from web.mlflow.experiments import SEARCH_LIMIT, VIEWS
-from web.mlflow.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 from web.mlflow.wire import Fields, fields_of, json_object
 
 SEARCH_PAGE = 1000

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from core.errors import Invalid
 from core.searching import Condition, Field, Of, Operator, Order
 from registry.searching import Tag
-from web.mlflow.grammar import LISTS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
+from web.grammar import LISTS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 from web.mlflow.wire import Fields
 
 # A prompt is a model with this tag. Searches of models leave prompts out unless they ask for them.

@@ -13,6 +13,7 @@ import orjson
 from django.http import HttpRequest
 
 from core.errors import Invalid
+from core.text import storable
 from web.files import body_chunks
 
 BODY_LIMIT = 1024 * 1024  # bytes
@@ -43,10 +44,6 @@ class BadMaxResults(Invalid):
 
 class BothSpellings(Invalid):
     """The field '{field}' is there twice, also as '{other}': send it once."""
-
-
-class BadEncoding(Invalid):
-    """The parameter '{field}' holds a NUL or half of a surrogate pair, which no text may: remove it."""
 
 
 class NoContentType(Invalid):
@@ -86,7 +83,7 @@ class Fields:
             return default
         if not isinstance(value, str):
             raise self._wrong(name, value, "text")
-        return clean(self.path + name, value)
+        return storable(self.path + name, value)
 
     def required(self, name: str) -> str:
         """A string that is neither absent nor empty."""
@@ -157,7 +154,7 @@ class Fields:
         for value in values:
             if not isinstance(value, str):
                 raise self._wrong(name, value, "a list of texts")
-        return [clean(self.path + name, value) for value in values]
+        return [storable(self.path + name, value) for value in values]
 
     def objects(self, name: str, *, limit: int | None = None) -> list[Fields]:
         """A list of objects, at most `limit`."""
@@ -212,15 +209,6 @@ class Fields:
     def _wrong(self, name: str, value: object, wanted: str) -> WrongFieldType:
         told = json.dumps(value, sort_keys=True, separators=(",", ":"))
         return WrongFieldType(field=self.path + name, value=told, kind=type(value).__name__, wanted=wanted)
-
-
-def clean(field: str, value: str) -> str:
-    """`value`, unless the database could not hold it; BadEncoding."""
-    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
-        raise BadEncoding(field=field)
-    if "\0" in value:
-        raise BadEncoding(field=field)
-    return value
 
 
 def fields_of(request: HttpRequest) -> Fields:

@@ -40,9 +40,11 @@ class Across:
     values: Sequence[float | None]
 
 
-def lines(title: str, series: Sequence[Series], *, x: str = "step", height: int = _HEIGHT) -> SafeString:
+def lines(
+    title: str, series: Sequence[Series], *, x: str = "step", width: int = _WIDTH, height: int = _HEIGHT
+) -> SafeString:
     """The series over one x axis, called `x`. `title` says to those who do not see it what is drawn."""
-    chart = _chart(pygal.XY, height, show_dots=all(len(each.points) < 2 for each in series), x_title=x)
+    chart = _chart(pygal.XY, width, height, show_dots=all(len(each.points) < 2 for each in series), x_title=x)
     chart.x_value_formatter = plain_number
     found = [_finite(each.points) for each in series]
     chart.xrange = _room([x for points in found for x, _ in points])
@@ -58,7 +60,9 @@ def parallel(title: str, axes: Sequence[str], rows: Sequence[Across], *, height:
     An axis on which all are the same has them in its middle.
     """
     ranges = [_range([row.values[at] for row in rows]) for at in range(len(axes))]
-    chart = _chart(pygal.Line, height, show_dots=True, dots_size=3, range=(0, 1), show_y_labels=False, x_labels=axes)
+    chart = _chart(
+        pygal.Line, _WIDTH, height, show_dots=True, dots_size=3, range=(0, 1), show_y_labels=False, x_labels=axes
+    )
     chart.show_x_guides = True
     for row in rows:
         places = [_place(value, *ends) if ends else None for value, ends in zip(row.values, ranges, strict=True)]
@@ -85,9 +89,9 @@ def sparkline(label: str, values: Sequence[float]) -> SafeString:
     )
 
 
-def _chart(kind: Callable[..., Any], height: int, **settings: Any) -> Any:
+def _chart(kind: Callable[..., Any], width: int, height: int, **settings: Any) -> Any:
     return kind(
-        width=_WIDTH,
+        width=width,
         height=height,
         margin=6,
         css=[],

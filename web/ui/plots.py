@@ -17,6 +17,7 @@ from web.ui.charts import Series
 AT_FIRST, MOST = 6, 12  # plots of a page: when nobody chose, and when somebody did
 LISTED = 300  # metrics among which one chooses
 _DRAWN = 240  # points of a line
+_WIDTH, _HEIGHT = 360, 190  # so many stand side by side that larger ones would have too small a print
 
 
 class UnknownMetric(Invalid):
@@ -121,6 +122,8 @@ def _plot(key: str, lines: Sequence[tuple[str, list[Sample]]]) -> Plot:
         f"{key} over {'time' if over_time else 'steps'}",
         [Series(label, _points(each, over_time=over_time)) for label, each in lines],
         x="seconds" if over_time else "step",
+        width=_WIDTH,
+        height=_HEIGHT,
     )
     rows = [Line(label, f"serie-{at}", each[-1] if each else None) for at, (label, each) in enumerate(lines)]
     return Plot(key, drawn, tuple(rows), len(lines) > 1)

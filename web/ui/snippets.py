@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from django.conf import settings
 
-from lineage.models import ManifestFile
+from lineage.models import Experiment, ManifestFile
 from registry.formats import Format
 from registry.models import Version
 
@@ -43,6 +43,25 @@ with mlflow.start_run():
         registered_model_name="churn")""",
         ),
         Snippet("With curl, from a file", _by_curl("churn", creates=True)),
+    ]
+
+
+def first_run(experiment: Experiment | None = None) -> list[Snippet]:
+    """How the first run of an experiment is logged, of a new one where none is given."""
+    name = repr(experiment.name if experiment else "churn")  # an experiment may be called anything
+    return [
+        Snippet(
+            "With mlflow, in Python",
+            f"""import mlflow
+
+# MLFLOW_TRACKING_URI={settings.VOUCH_URL}
+# MLFLOW_TRACKING_TOKEN=vch-…
+mlflow.set_experiment({name})
+with mlflow.start_run():
+    mlflow.log_params({{"depth": 3}})
+    for step, loss in enumerate([0.9, 0.5, 0.4]):
+        mlflow.log_metric("loss", loss, step=step)""",
+        )
     ]
 
 

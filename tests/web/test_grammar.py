@@ -6,7 +6,7 @@ import pytest
 
 from core.errors import Invalid
 from core.searching import Condition, Field, Of, Operator, Order
-from web.mlflow.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
+from web.grammar import LISTS, NULLS, NUMBER, TEXT, Attribute, Grammar, parse_filter, parse_order
 
 GRAMMAR = Grammar(
     attributes={

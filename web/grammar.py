@@ -1,4 +1,5 @@
-"""MLflow's language of searches: `tags.team = 'risk' AND metrics.rmse < 0.7`, and orders such as `metrics.rmse DESC`.
+"""The language of searches, which MLflow's clients speak and people type: `tags.team = 'risk' AND metrics.rmse < 0.7`,
+and orders such as `metrics.rmse DESC`.
 
 Conditions are joined by AND alone; there is no OR and there are no brackets. Names that hold spaces or operators stand
 in back-quotes or double quotes, texts in single or double quotes.
@@ -13,7 +14,7 @@ from dataclasses import dataclass, field
 
 from core.errors import Invalid
 from core.searching import Condition, Field, Of, Operator, Order, Value
-from web.mlflow.wire import clean
+from core.text import storable
 
 CONDITIONS, LISTED = 50, 5000  # at most, in a filter and in all of its lists
 ORDERS = 20  # fields at most: each is a join and two columns, of which a statement has room for 1,664
@@ -117,7 +118,7 @@ def parse_filter(text: str, grammar: Grammar) -> list[Condition]:
 
     Raises BadFilter, UnknownAttribute, UnknownOwner, WrongOperator, WrongValue.
     """
-    text = clean("filter", text)
+    text = storable("filter", text)
     found: list[Condition] = []
     at = 0
     while text[at:].strip():
@@ -143,7 +144,7 @@ def parse_order(clauses: Sequence[str], grammar: Grammar) -> list[Order]:
         raise TooManyOrders(count=len(clauses), limit=ORDERS)
     found: dict[Field, Order] = {}
     for clause in clauses:
-        read = _ORDER.fullmatch(clean("order_by", clause))
+        read = _ORDER.fullmatch(storable("order_by", clause))
         if read is None or not clause.strip():
             raise BadOrder(value=clause, hint="write FIELD, FIELD ASC or FIELD DESC")
         bare, back_quoted, quoted, direction = read.groups()
