@@ -6,7 +6,7 @@ import datetime
 import json
 import uuid
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from django.conf import settings
@@ -16,6 +16,7 @@ from django.db.models import Q, QuerySet
 from accounts.actor import Actor
 from accounts.models import AuditEntry, Grant, Team, Token, User, UserKind, Workspace
 from accounts.roles import Action, Role, Scope
+from accounts.verbs import Verb
 from core.errors import NotFound
 
 
@@ -23,6 +24,7 @@ class WorkspaceNotFound(NotFound):
     """There is no workspace {slug!r} that you can see."""
 
 
+_WORKSPACES_LOOKED_AT = 3  # for sign-ins, which nearly always are in the first
 # For so long is an identical request taken for a client's repetition of one whose answer was lost on its way.
 REPEATED_WITHIN = datetime.timedelta(minutes=10)
 
@@ -204,6 +206,15 @@ def teams_of(actor: Actor) -> QuerySet[Team]:
 def tokens_of(actor: Actor) -> QuerySet[Token]:
     """The actor's own tokens for his workspace, ended ones too."""
     return Token.objects.filter(user_id=actor.user_id, workspace_id=actor.workspace_id)
+
+
+def sign_ins(actor: Actor, workspace_ids: Collection[int], *, limit: int) -> list[AuditEntry]:
+    """The last times the person signed in, as the log has them: each in the first workspace that he held then."""
+    found: list[AuditEntry] = []
+    for workspace_id in list(workspace_ids)[:_WORKSPACES_LOOKED_AT]:
+        mine = AuditEntry.objects.filter(workspace_id=workspace_id, actor_id=actor.user_id, verb=Verb.USER_SIGNED_IN)
+        found += mine.order_by("-at", "-id")[:limit]
+    return sorted(found, key=lambda entry: (entry.at, entry.pk), reverse=True)[:limit]
 
 
 def recent_entries(actor: Actor, model_id: uuid.UUID, *, limit: int) -> list[AuditEntry]:

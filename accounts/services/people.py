@@ -9,12 +9,13 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import Q, QuerySet
 
-from accounts import audit
+from accounts import audit, members
 from accounts.actor import Actor
 from accounts.models import Grant, Team, User, UserKind, UserQuerySet, Workspace
 from accounts.permissions import require
 from accounts.queries import WorkspaceNotFound, system_actor
 from accounts.roles import Action, Role
+from accounts.services.administrators import keep_one, workspaces_administered
 from accounts.verbs import Verb
 from core import text
 from core.errors import Conflict, Denied, Invalid, NotFound
@@ -74,6 +75,22 @@ class PeopleOnly(Denied):
 
 class NotByToken(Denied):
     """A password is changed by a signed-in person, never by a token."""
+
+
+class OwnAccount(Denied):
+    """Nobody disables his own account: ask another administrator."""
+
+
+class NobodyAnswers(Invalid):
+    """Somebody has to answer for a service account: name a person."""
+
+    field = "responsible"
+
+
+class NotAPerson(Invalid):
+    """{username!r} is a service account, and only people answer for others: name a person."""
+
+    field = "responsible"
 
 
 class OnlyAdministratorsGrantThat(Denied):
@@ -164,8 +181,11 @@ def create_user(
             raise BadUsername(value=username) from None
         raise BadEmail(value=email) from None
     text.free_text("display_name", display_name, limit=255, lines=False)
+    if not any(character.isalnum() for character in username):  # `..` is no page's name
+        raise BadUsername(value=username)
     if User.objects.named(username).exists():
         raise UserExists(username=username)
+    _may_answer(responsible)
     if kind == UserKind.SERVICE:
         user.responsible = responsible or User.objects.filter(pk=actor.user_id, kind=UserKind.PERSON).first()
     _set_password(user, password if kind == UserKind.PERSON else None)
@@ -176,11 +196,21 @@ def create_user(
 
 @transaction.atomic
 def edit_user(actor: Actor, username: str, *, display_name: str, email: str, responsible: User | None) -> User:
-    """Change how a user is called and reached, and who answers for him (for a service account)."""
-    user = _locked_user(username)
+    """Change how a user is called and reached, and who answers for him (for a service account).
+
+    Once somebody answers for an account, somebody always does: what it asks for, he does not approve.
+    """
+    user = locked_user(username)
     _looks_after(actor, user)
     user.display_name = text.free_text("display_name", display_name, limit=255, lines=False)
     user.email = text.free_text("email", email, limit=254, lines=False)
+    try:
+        user.clean_fields(exclude=[field.name for field in User._meta.fields if field.name != "email"])
+    except ValidationError:
+        raise BadEmail(value=email) from None
+    _may_answer(responsible)
+    if user.responsible_id and responsible is None:
+        raise NobodyAnswers
     user.responsible = responsible
     user.save(update_fields=["display_name", "email", "responsible"])
     data = {"changed": "details", "responsible": responsible.username if responsible else None}
@@ -194,7 +224,7 @@ def set_password(actor: Actor, username: str, password: str) -> User:
 
     Never by a token: a session has every scope, and the token may have few.
     """
-    user = _locked_user(username)
+    user = locked_user(username)
     if actor.token_id:
         raise NotByToken
     if user.pk != actor.user_id:
@@ -209,11 +239,18 @@ def set_password(actor: Actor, username: str, password: str) -> User:
 
 @transaction.atomic
 def set_active(actor: Actor, username: str, active: bool) -> User:
-    """Disable a user, whose sessions and tokens are dead from then on, or enable one again."""
-    user = _locked_user(username)
+    """Disable a user, whose sessions and tokens are dead from then on, or enable one again.
+
+    Raises OwnAccount, LastAdministrator.
+    """
+    user = locked_user(username)
     _looks_after(actor, user)
+    if user.pk == actor.user_id and not active:
+        raise OwnAccount
     user.is_active = active
     user.save(update_fields=["is_active"])
+    if not active:
+        keep_one(workspaces_administered(user))
     audit.record(actor, Verb.USER_UPDATED, subject=f"user {username}", data={"changed": "active", "active": active})
     return user
 
@@ -223,7 +260,7 @@ def make_operator(actor: Actor, username: str) -> User:
     """Make a person administrator of every workspace and of the admin site: the operator's command line alone may."""
     if not User.objects.filter(pk=actor.user_id, kind=UserKind.SYSTEM).exists():
         raise OperatorsOnly
-    user = _locked_user(username)
+    user = locked_user(username)
     if not user.is_superuser:
         user.is_superuser = True
         user.save(update_fields=["is_superuser"])
@@ -231,7 +268,8 @@ def make_operator(actor: Actor, username: str) -> User:
     return user
 
 
-def _locked_user(username: str) -> User:
+def locked_user(username: str) -> User:
+    """The user of this name, whose row is ours until the end of the transaction; UserNotFound."""
     # `no_key`: a foreign key to the user, checked when another transaction commits, need not wait for us.
     found = User.objects.named(username).select_for_update(no_key=True).exclude(kind=UserKind.SYSTEM)
     user = found.first()
@@ -250,6 +288,11 @@ def _looks_after(actor: Actor, user: User) -> None:
     elsewhere = Grant.objects.exclude(workspace_id=actor.workspace_id)
     if user.is_superuser or elsewhere.filter(Q(user=user) | Q(team__members=user)).exists():
         raise BelongsElsewhereToo(username=user.username)
+
+
+def _may_answer(responsible: User | None) -> None:
+    if responsible is not None and responsible.kind != UserKind.PERSON:
+        raise NotAPerson(username=responsible.username)
 
 
 def _set_password(user: User, password: str | None) -> None:
@@ -271,11 +314,7 @@ def users(actor: Actor) -> UserQuerySet:
 
 
 def _users_of(actor: Actor) -> UserQuerySet:
-    holders = Grant.objects.filter(workspace_id=actor.workspace_id)
-    here = Q(pk__in=holders.values("user_id")) | Q(teams__in=holders.values("team_id"))
-    nowhere = Q(grants__isnull=True, teams__grants__isnull=True, is_superuser=False)
-    found = User.objects.filter(here | nowhere).exclude(kind=UserKind.SYSTEM)
-    return User.objects.get_queryset().filter(pk__in=found.values("pk"))
+    return members.within(actor.workspace_id, newcomers=True)
 
 
 def find_user(actor: Actor, username: str) -> User:
@@ -296,20 +335,25 @@ def grants(actor: Actor) -> QuerySet[Grant]:
 def set_team(actor: Actor, *, name: str, usernames: list[str]) -> Team:
     """Make the team, or give the team of this name exactly these members.
 
-    Membership gives what the team holds, so only who may give its roles may change it.
+    Membership gives what the team holds, so only who may give its roles may change it. Raises LastAdministrator.
     """
     require(actor, Action.EDIT_GRANTS)
-    members = [_locked_user(username) for username in sorted(usernames)]
-    team, created = Team.objects.get_or_create(
-        workspace_id=actor.workspace_id, name=text.name("name", name, limit=63).lower().replace(" ", "-")
-    )
+    belong = [locked_user(username) for username in sorted(usernames)]
+    team, created = Team.objects.get_or_create(workspace_id=actor.workspace_id, name=team_name(name))
     team = Team.objects.select_for_update(no_key=True).get(pk=team.pk)
     for role in set(team.grants.values_list("role", flat=True)):
         require_giving(actor, Role(role))
-    team.members.set(members)
+    team.members.set(belong)
+    if team.grants.filter(role=Role.ADMINISTRATOR, model__isnull=True).exists():
+        keep_one([actor.workspace_id])
     verb = Verb.TEAM_CREATED if created else Verb.TEAM_UPDATED
-    audit.record(actor, verb, subject=f"team {team.name}", data={"members": [user.username for user in members]})
+    audit.record(actor, verb, subject=f"team {team.name}", data={"members": [user.username for user in belong]})
     return team
+
+
+def team_name(value: str) -> str:
+    """The name that a team called so has: in lower case, with hyphens for spaces. Raises BadName."""
+    return text.name("name", value, limit=63).lower().replace(" ", "-")
 
 
 @transaction.atomic
@@ -342,7 +386,7 @@ def give_by_name(
     require_giving(actor, role)
     if bool(username) == bool(team_name):
         raise OneHolder
-    user = _locked_user(username) if username else None
+    user = locked_user(username) if username else None
     team = Team.objects.filter(workspace_id=actor.workspace_id, name=team_name).first() if team_name else None
     if team_name and team is None:
         raise TeamNotFound(team=team_name)
@@ -358,13 +402,16 @@ def give_by_name(
 
 @transaction.atomic
 def take(actor: Actor, grant_id: int) -> None:
-    """Take a grant back."""
+    """Take a grant back. Raises GrantNotFound, LastAdministrator."""
     grant = Grant.objects.select_for_update().filter(workspace_id=actor.workspace_id, pk=grant_id).first()
     if grant is None:
         raise GrantNotFound
     require_giving(actor, Role(grant.role))
-    audit.record(actor, Verb.GRANT_REVOKED, subject=str(grant.user or grant.team), data=told(grant))
+    subject, data = str(grant.user or grant.team), told(grant)
     grant.delete()
+    if grant.role == Role.ADMINISTRATOR and grant.model_id is None:
+        keep_one([actor.workspace_id])
+    audit.record(actor, Verb.GRANT_REVOKED, subject=subject, data=data)
 
 
 def require_giving(actor: Actor, role: Role) -> None:

@@ -42,12 +42,23 @@ class UnknownFormat(Invalid):
 
 
 @dataclass(frozen=True)
+class Head:
+    """The end of a chain that was walked: of a model, deleted or not, with so many entries up to one of this hash."""
+
+    model: str
+    entries: int
+    hash: str
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What was checked, and the first flaw that was found."""
 
     chains: int
     entries: int
     flaw: Flaw | None
+    heads: tuple[Head, ...] = ()
+    broken: str = ""  # the model whose chain has the flaw
 
 
 def write_out(
@@ -97,5 +108,13 @@ def check(actor: Actor, model_name: str = "") -> Verdict:
     if chains > MOST_CHAINS or entries > MOST_ENTRIES:
         raise TooMuchToCheck(chains=chains, entries=entries, most_chains=MOST_CHAINS, most_entries=MOST_ENTRIES)
     subjects: set[uuid.UUID | None] = set(told.values_list("subject_id", flat=True))
-    flaws = (flaw for _, flaw in verification.verify(subjects) if flaw)
-    return Verdict(chains, entries, next(flaws, None))
+    names: dict[uuid.UUID | None, str] = dict(
+        models.filter(pk__in=list(filter(None, subjects))).values_list("pk", "name")
+    )
+    heads: list[Head] = []
+    for chain, flaw in verification.verify(subjects):
+        name = names.get(chain.subject_id, "")
+        if flaw:
+            return Verdict(chains, entries, flaw, tuple(heads), name)
+        heads.append(Head(name, chain.last_sequence, chain.last_hash))
+    return Verdict(chains, entries, None, tuple(heads))

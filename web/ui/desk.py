@@ -100,6 +100,8 @@ def show(request: PageRequest, template: str, context: dict[str, Any], *, status
         "desk": request.desk,
         "actor": actor,
         "manages_webhooks": actor.may_somewhere(Action.EDIT_WEBHOOK),
+        "manages_members": actor.may(Action.EDIT_GRANTS),
+        "reads_audit": actor.may_somewhere(Action.READ_AUDIT),
         "to_decide": counts.mine if counts else Queue(actor).count_to_decide(),
     }
     response = render(request, template, {**frame, **context}, status=status)

@@ -17,6 +17,7 @@ from django.utils.safestring import SafeString, mark_safe
 
 from registry.mentions import marked
 from registry.models import Comment
+from web.ui import role_words
 from web.ui.appearance import CHOICES, chosen
 
 register = template.Library()
@@ -184,6 +185,12 @@ def short(digest: str | None) -> SafeString | str:
 def of(key: Any, mapping: Mapping[Any, Any]) -> Any:
     """What `mapping` holds for a key; nothing when it does not have it."""
     return mapping.get(key, "")
+
+
+@register.filter
+def allows(role: str) -> str:
+    """What a role allows, in words that follow "may"."""
+    return role_words.allows(role)
 
 
 @register.filter

@@ -7,17 +7,21 @@ from django.urls import path, register_converter
 from core.text import NAME
 from web.ui import (
     appearance,
+    audit,
     deliveries,
     experiments,
     history,
     lineage,
+    members,
     models,
     notifications,
     policies,
+    profile,
     promotions,
     reviews,
     runs,
     sign_in,
+    teams,
     tokens,
     webhooks,
 )
@@ -41,7 +45,14 @@ class VersionNumber(ModelName):
     regex = "[1-9][0-9]{0,9}"
 
 
+class AccountName(ModelName):
+    """A user's name."""
+
+    regex = audit.ACCOUNT.pattern
+
+
 register_converter(ModelName, "model")
+register_converter(AccountName, "account")
 register_converter(VersionNumber, "number")
 
 urlpatterns = [
@@ -74,5 +85,13 @@ urlpatterns = [
     path("webhooks/<uuid:webhook_id>", webhooks.webhook, name="webhook"),
     path("webhooks/<uuid:webhook_id>/edit", webhooks.edit, name="edit-webhook"),
     path("webhooks/<uuid:webhook_id>/deliveries/<uuid:delivery_id>", deliveries.delivery, name="delivery"),
+    path("audit", audit.audit, name="audit"),
+    path("audit/verify", audit.verify, name="verify-audit"),
+    path("audit/export", audit.export, name="export-audit"),
+    path("members", members.members, name="members"),
+    path("members/new", members.new, name="new-member"),
+    path("members/accounts/<account:username>", members.member, name="member"),
+    path("members/teams/<model:name>", teams.team, name="team"),
+    path("profile", profile.profile, name="profile"),
     path("tokens", tokens.tokens, name="tokens"),
 ]
