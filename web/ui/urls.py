@@ -6,6 +6,7 @@ from django.urls import path, register_converter
 
 from core.text import NAME
 from web.ui import (
+    compare,
     deliveries,
     history,
     models,
@@ -47,6 +48,7 @@ urlpatterns = [
     path("workspace", sign_in.choose_workspace, name="workspace"),
     path("models", models.models, name="models"),
     path("models/<model:name>", models.model, name="model"),
+    path("models/<model:name>/compare", compare.compare, name="compare"),
     path("models/<model:name>/history", history.history, name="history"),
     path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
     path("models/<model:name>/following", notifications.follow, name="follow"),
