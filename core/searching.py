@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -67,6 +68,7 @@ class _Like(Lookup):
     """`LIKE`, in which `%` and `_` alone are wild: a backslash is itself."""
 
     lookup_name = "like"
+    operator = "LIKE"
 
     def get_prep_lookup(self) -> Any:
         return str(self.rhs).replace("\\", "\\\\")
@@ -74,15 +76,26 @@ class _Like(Lookup):
     def as_sql(self, compiler: Any, connection: Any) -> tuple[str, tuple[Any, ...]]:
         left, left_values = self.process_lhs(compiler, connection)
         right, right_values = self.process_rhs(compiler, connection)
-        return f"{left} {self.lookup_name.upper()} {right}", (*left_values, *right_values)
+        return f"{left} {self.operator} {right}", (*left_values, *right_values)
 
 
 class _ILike(_Like):
     lookup_name = "ilike"
+    operator = "ILIKE"
+
+
+class _Holds(_ILike):
+    """It is somewhere in the text, in any case, and nothing in it is wild: `icontains` that an index of names serves."""
+
+    lookup_name = "holds"
+
+    def get_prep_lookup(self) -> Any:
+        literal = re.sub(r"[%_\\]", r"\\\g<0>", str(self.rhs))
+        return f"%{literal}%"
 
 
 for _text_field in (CharField, TextField):
-    for _lookup in (_Like, _ILike):
+    for _lookup in (_Like, _ILike, _Holds):
         _text_field.register_lookup(_lookup)
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 
-from django.db.models import Count, Max, QuerySet
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import OuterRef, Subquery
+from django.db.models.functions import JSONObject
 
 from accounts.actor import Actor
 from core import text
@@ -16,84 +15,48 @@ from lineage.models import ManifestFile
 from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
 from registry import earlier
+from registry.errors import ModelNotFound
+from registry.headline import TAG
 from registry.lifecycle import Stage, State
-from registry.models import Check, Model, Occupancy, Promotion, Version
+from registry.models import Check, Following, Model, ModelTag, Occupancy, Promotion, Version
 from registry.policy import ALIAS_MARK, Terms
 from registry.queries import checks, files_of, find_version, occupancies
 from registry.ruling import Ruling, rulings
 
-ON_BOARD = 5  # versions shown in each column of the board
 FILES_SHOWN = 500
-_SERVING = (Stage.PRODUCTION, Stage.STAGING)
-_COLUMNS = (Stage.NONE, Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
 
 
-# --- Models -----------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Held:
-    """The newest version in a stage of a model, and how many there are."""
-
-    stage: str
-    newest: int
-    count: int
+# --- One model --------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class ModelRow:
+class ModelShown:
+    """A model with its owner, its tags by key, and whether the actor follows it or has muted it."""
+
     model: Model
-    held: tuple[Held, ...]
-    open_promotions: int
+    tags: list[dict[str, str]]
+    following: Following | None
+
+    @property
+    def headline_tag(self) -> str:
+        """The metric that a tag of it names."""
+        return next((tag["value"] for tag in self.tags if tag["key"] == TAG), "")
 
 
-def models(actor: Actor, search: str) -> QuerySet[Model]:
-    """The models that the actor can see, whose name holds `search` in any case."""
-    found = Model.objects.visible_to(actor)
-    if search:
-        found = found.filter(name__icontains=text.free_text("q", search, limit=255, lines=False))
-    return found
-
-
-def model_rows(found: Collection[Model]) -> list[ModelRow]:
-    """Each model with what is in which stage, and its open promotions. Two queries."""
-    ids = [model.pk for model in found]
-    held: dict[uuid.UUID, list[Held]] = defaultdict(list)
-    open_now = Occupancy.objects.filter(model__in=ids, stage__in=_SERVING, ended_at__isnull=True)
-    for model_id, stage, newest, count in open_now.values_list("model", "stage").annotate(
-        newest=Max("version__number"), count=Count("pk")
-    ):
-        held[model_id].append(Held(stage, newest, count))
-    asked = Promotion.objects.open().filter(model__in=ids).values("model").annotate(count=Count("pk"))
-    waiting = dict(asked.values_list("model", "count"))
-    return [
-        ModelRow(model, tuple(sorted(held[model.pk], key=lambda h: h.stage)), waiting.get(model.pk, 0))
-        for model in found
-    ]
-
-
-# --- The board of one model -------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Column:
-    """A stage with its newest occupants; `more` when there are others."""
-
-    stage: Stage
-    occupancies: tuple[Occupancy, ...]
-    more: bool
-
-
-def board(model: Model) -> list[Column]:
-    """What holds each stage of the model now. One query."""
-    held: dict[str, list[Occupancy]] = defaultdict(list)
-    for occupancy in reduce(lambda found, more: found.union(more, all=True), [_newest_in(model, s) for s in _COLUMNS]):
-        held[occupancy.stage].append(occupancy)
-    columns = []
-    for stage in _COLUMNS:
-        found = sorted(held[stage], key=lambda occupancy: occupancy.started_at, reverse=True)
-        columns.append(Column(stage, tuple(found[:ON_BOARD]), len(found) > ON_BOARD))
-    return columns
+def find_shown(actor: Actor, name: object) -> ModelShown:
+    """The model of this name as its page shows it; ModelNotFound. One query."""
+    tags = ModelTag.objects.filter(model=OuterRef("pk")).order_by("key")
+    follows = Following.objects.filter(model=OuterRef("pk"), user=actor.user_id).values("muted")
+    rows = Model.objects.visible_to(actor).select_related("created_by")
+    rows = rows.annotate(
+        all_tags=ArraySubquery(tags.values(told=JSONObject(key="key", value="value"))), muted=Subquery(follows[:1])
+    )
+    found = rows.filter(name=text.searchable(name)).first()
+    if found is None:
+        raise ModelNotFound(name=name)
+    muted = found.muted
+    following = None if muted is None else Following(model=found, user_id=actor.user_id, muted=muted)
+    return ModelShown(found, found.all_tags, following)
 
 
 @dataclass(frozen=True)
@@ -105,15 +68,11 @@ class WayBack:
     promotion: Promotion  # the one that was decided then
 
 
-def ways_back(model: Model, columns: Collection[Column]) -> dict[str, list[WayBack]]:
-    """For each target that one version holds at a time, stages and protected aliases: what one may roll back to.
+def ways_back(model: Model, held: Mapping[str, Sequence[int]]) -> dict[str, list[WayBack]]:
+    """For each target that one version holds at a time, with those that hold it: what one may roll back to.
 
-    The last occupant first; nothing where there was none. At most three queries. The model's aliases are loaded.
+    The last occupant first; nothing where there was none. At most three queries.
     """
-    held = {f"{ALIAS_MARK}{alias.name}": [alias.version.number] for alias in model.aliases.all() if alias.promotion}
-    for column in columns:
-        if column.stage in _SERVING and len(column.occupancies) <= 1:
-            held[column.stage] = [occupancy.version.number for occupancy in column.occupancies]
     found = earlier.offered(model, list(held))
     word = earlier.words([each.promotion for ways in found.values() for each in ways if each.promotion])
     return {
@@ -133,11 +92,6 @@ def _way_back(target: str, there: earlier.Earlier, before: Collection[int], word
     else:
         happens = outcome(number, target, before).replace(f" {target}", f" {target} again", 1)
     return f"{happens}. Its bytes are those {word.by} on {word.promotion.decided_at:%-d %B %Y}."
-
-
-def _newest_in(model: Model, stage: Stage) -> QuerySet[Occupancy]:
-    held = Occupancy.objects.filter(model=model, stage=stage, ended_at__isnull=True)
-    return held.select_related("version", "promotion__decided_by").order_by("-started_at")[: ON_BOARD + 1]
 
 
 def open_promotions(model: Model) -> list[Promotion]:

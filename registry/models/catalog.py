@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any, ClassVar, Self
 
-from django.contrib.postgres.indexes import OpClass
+from django.contrib.postgres.indexes import GinIndex, OpClass
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Left, Lower
@@ -80,6 +80,9 @@ class Model(models.Model):
         indexes = [
             models.Index(fields=["workspace", "name", "id"], name="model_by_name"),
             models.Index(fields=["workspace", "-updated_at", "-id"], name="model_newest_first"),
+            # By three letters and more, for LIKE and ILIKE. On the name itself, of which PostgreSQL knows how many there
+            # are: of an expression in such an index it does not.
+            GinIndex(fields=["name"], opclasses=["gin_trgm_ops"], name="model_by_part_of_name"),
         ]
 
     def __str__(self) -> str:
@@ -304,6 +307,12 @@ class Occupancy(models.Model):
                 fields=["model", "stage", "-number"], condition=Q(ended_at__isnull=True), name="occupancy_now"
             ),
             models.Index(fields=["model", "stage", "-started_at"], name="occupancy_history"),
+            # Which models have something in a stage that serves.
+            models.Index(
+                fields=["stage", "model"],
+                condition=Q(ended_at__isnull=True, stage__in=["Staging", "Production"]),
+                name="occupancy_serving",
+            ),
             # What was in a stage at a moment: alone in it, or the highest of several (registry/past.py).
             models.Index(fields=["model", "stage", "-started_at"], condition=Q(exclusive=True), name="occupancy_alone"),
             models.Index(

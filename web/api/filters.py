@@ -20,7 +20,7 @@ _STATES = [(str(state), str(state)) for state in State]
 
 class ModelFilters(FilterSet):  # type: ignore[misc]  # django-filter has no types
     name = CharFilter(max_length=255, help_text="Exactly this name.")
-    name_contains = CharFilter("name", "icontains", max_length=255, help_text="In any case.")
+    name_contains = CharFilter("name", "holds", max_length=255, help_text="In any case.")
     tag = CharFilter(method="tagged", max_length=1000, help_text="KEY, or KEY=VALUE.")
 
     class Meta:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 
 from django.contrib import messages
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
 from django.shortcuts import redirect
+from django.utils import timezone
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from accounts.actor import Actor
@@ -15,16 +17,19 @@ from accounts.queries import recent_entries
 from accounts.roles import Action
 from core.errors import Refusal
 from core.paging import paginate
-from registry import overview
+from registry import overview, shelf
+from registry.headline import headlines, wanted
+from registry.lanes import Stay, places
 from registry.lifecycle import State
-from registry.models import Alias, Model
-from registry.queries import find_model, find_version, versions
+from registry.queries import find_version, versions
 from registry.ruling import rulings
-from registry.services import promotions, rollback, subscriptions
+from registry.services import promotions, rollback
 from web.files import download
 from web.ui import snippets
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
+from web.ui.sparks import spark
+from web.ui.timeline import timeline
 
 _PER_PAGE = 25
 _ACTIVITY = 12
@@ -34,18 +39,23 @@ _ACTIVITY = 12
 @signed_in
 def models(request: PageRequest, actor: Actor) -> HttpResponse:
     """The models of the workspace, last changed first."""
-    search = request.GET.get("q", "").strip()
+    typed = {field: request.GET.get(field, "").strip() for field in ("q", "tag", "owner", "stage")}
+    search = shelf.Search.asked(**typed)
     page = paginate(
-        overview.models(actor, search),
+        shelf.models(actor, search),
         order=("-updated_at", "-id"),
         size=_PER_PAGE,
         token=request.GET.get("page", ""),
-        query=["models", actor.workspace_id, search],
+        query=["models", actor.workspace_id, typed],
     )
+    rows = shelf.rows(page.items)
     context = {
-        "rows": overview.model_rows(page.items),
+        "rows": rows,
+        "sparks": {row.model.pk: spark(row.headline) for row in rows if row.headline},
         "page": page,
         "search": search,
+        "typed": typed,
+        "stages": shelf.SERVING,
         "snippets": snippets.first_model(),
         "may_create": actor.may(Action.CREATE_MODEL),
     }
@@ -75,7 +85,8 @@ def roll_back(request: PageRequest, actor: Actor, name: str) -> HttpResponse:
 
 
 def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refusal | None = None) -> HttpResponse:
-    found = find_model(actor, name)
+    shown = overview.find_shown(actor, name)
+    found = shown.model
     page = paginate(
         versions(actor).filter(model=found).prefetch_related(None),
         order=("-number",),
@@ -83,18 +94,26 @@ def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refus
         token=request.GET.get("page", ""),
         query=["versions", str(found.pk)],
     )
-    board = overview.board(found)
+    there = places(found)
+    ruled = rulings(found)
+    until = page.items[0].number if page.items else 0
+    line = headlines({found.pk: wanted(shown.headline_tag, ruled, until=until)}, over=_PER_PAGE).get(found.pk)
     context = {
         "model": found,
-        "following": subscriptions.following(actor, found),
-        "board": board,
-        "aliases_of": _by_version(found),
-        "ways_back": overview.ways_back(found, board) if actor.may(Action.ROLL_BACK, found.pk) else {},
+        "tags": shown.tags,
+        "following": shown.following,
+        "places": there,
+        "aliases_of": _by_version(there.aliases),
+        "history": timeline(found.name, there.lanes, timezone.now()),
+        "ways_back": overview.ways_back(found, there.holders()) if actor.may(Action.ROLL_BACK, found.pk) else {},
         "refusal": refusal,
         "typed": {field: request.POST.get(field, "") for field in ("target", "to", "reason")},
         "page": page,
+        "headline": line,
+        "measured": line.by_number if line else {},
+        "spark": spark(line) if line else "",
         "open_promotions": overview.open_promotions(found),
-        "rulings": [now for now in rulings(found).values() if now.policy or not now.free],
+        "rulings": [now for now in ruled.values() if now.policy or not now.free],
         "activity": recent_entries(actor, found.pk, limit=_ACTIVITY),
         "sees_all_activity": actor.may(Action.READ_AUDIT, found.pk),
         "snippets": snippets.first_version(found.name),
@@ -103,10 +122,10 @@ def _model_page(request: PageRequest, actor: Actor, name: str, *, refusal: Refus
     return show(request, "registry/model.html", context, status=status_of(refusal) if refusal else 200)
 
 
-def _by_version(model: Model) -> dict[uuid.UUID, list[Alias]]:
-    """The aliases of a model, loaded with it, by the version that each points at."""
-    found: dict[uuid.UUID, list[Alias]] = {}
-    for alias in model.aliases.all():
+def _by_version(aliases: Iterable[Stay]) -> dict[uuid.UUID, list[Stay]]:
+    """The aliases of a model by the version that each points at."""
+    found: dict[uuid.UUID, list[Stay]] = {}
+    for alias in aliases:
         found.setdefault(alias.version_id, []).append(alias)
     return found
 

@@ -8,6 +8,7 @@ from core.text import NAME
 from web.ui import (
     appearance,
     audit,
+    compare,
     deliveries,
     experiments,
     history,
@@ -63,6 +64,7 @@ urlpatterns = [
     path("appearance", appearance.appearance, name="appearance"),
     path("models", models.models, name="models"),
     path("models/<model:name>", models.model, name="model"),
+    path("models/<model:name>/compare", compare.compare, name="compare"),
     path("models/<model:name>/history", history.history, name="history"),
     path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
     path("models/<model:name>/following", notifications.follow, name="follow"),

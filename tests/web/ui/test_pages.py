@@ -44,7 +44,7 @@ def test_models_are_found_by_name_and_paged(requester: Actor, viewer: Actor) -> 
     second = client.get("/models" + following[1])
     assert len(re.findall(r'<th scope="row">', second.content.decode())) == 6
     assert re.findall(r'href="/models/([^"]+)"', client.get("/models?q=CHU").content.decode()) == ["churn"]
-    assert "No model is named like that" in text_of(client.get("/models?q=zzz"))
+    assert "No model is like that" in text_of(client.get("/models?q=zzz"))
 
 
 @pytest.mark.parametrize("path", ["/models?page=forged", "/models?q=%00", "/models?q=" + "x" * 300])
@@ -269,7 +269,7 @@ def test_a_busy_database_is_a_503_that_may_be_tried_again(viewer: Actor, monkeyp
     def locked(*_: object) -> None:
         raise OperationalError("canceling statement") from LockNotAvailable()
 
-    monkeypatch.setattr("web.ui.models.overview.models", locked)
+    monkeypatch.setattr("web.ui.models.shelf.models", locked)
     response = client.get("/models")
     assert (response.status_code, response["Retry-After"]) == (503, "1")
     assert b"canceling" not in response.content
