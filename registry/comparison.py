@@ -1,16 +1,19 @@
-"""Candidate beside incumbent: what differs in metrics, parameters, data, code and files."""
+"""Candidate beside incumbent: what differs in metrics, parameters, data, code, words and files."""
 
 from __future__ import annotations
 
 import math
 import re
 import uuid
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from lineage.provenance import FileChanges, Provenance, file_changes, recorded
+from lineage.provenance import KEPT, FileChanges, Provenance, file_changes, recorded
+from registry.gates import Judged
 from registry.models import Version
+from registry.text_diff import TextDiff, text_diff
 
 
 class Verdict(StrEnum):
@@ -24,7 +27,10 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class MetricRow:
-    """A metric on both sides (None: not logged); `change` is relative to the incumbent, 0.1 for ten per cent."""
+    """A metric on both sides (None: not logged); `change` is relative to the incumbent, 0.1 for ten per cent.
+
+    `check` names the check that measured it, where no run did; `judged` are the gates that hold it to a limit.
+    """
 
     key: str
     before: float | None
@@ -32,6 +38,13 @@ class MetricRow:
     delta: float | None
     change: float | None
     verdict: Verdict
+    check: str = ""
+    judged: tuple[Judged, ...] = ()
+
+    @property
+    def changed(self) -> bool:
+        """Whether the two sides differ."""
+        return self.delta != 0 and not (self.delta is None and self.before == self.after)
 
 
 @dataclass(frozen=True)
@@ -55,13 +68,25 @@ class Side:
 class Comparison:
     candidate: Side
     incumbent: Side | None
-    metrics: tuple[MetricRow, ...]
+    metrics: tuple[MetricRow, ...]  # those that gates hold to a limit, then what changed, then the others
+    metrics_cut: bool  # a run logged more than are compared
     params: tuple[Difference, ...]
     params_same: int
     datasets: tuple[Difference, ...]
     datasets_same: int
     facts: tuple[Difference, ...]
+    description: TextDiff
     files: FileChanges
+
+    @property
+    def metrics_first(self) -> tuple[MetricRow, ...]:
+        """The metrics that a reviewer looks at first: all, where there is nothing to compare them with."""
+        return tuple(row for row in self.metrics if row.judged or row.changed or self.incumbent is None)
+
+    @property
+    def metrics_same(self) -> tuple[MetricRow, ...]:
+        """The others."""
+        return tuple(row for row in self.metrics if not (row.judged or row.changed or self.incumbent is None))
 
 
 _LOWER_IS_BETTER = re.compile(
@@ -72,8 +97,9 @@ _HIGHER_IS_BETTER = re.compile(
 )
 
 
-def compare(candidate: Version, incumbent: Version | None) -> Comparison:
-    """What a reviewer compares. Two queries; both versions come with their manifests."""
+def compare(candidate: Version, incumbent: Version | None, judged: Collection[Judged] = ()) -> Comparison:
+    """What a reviewer compares, with what the gates of the policy say of metrics. Two queries; both versions come with
+    their manifests."""
     run_ids = {version.run_id for version in (candidate, incumbent) if version and version.run_id}
     runs = recorded(run_ids)
     after = _side(candidate, runs)
@@ -83,12 +109,14 @@ def compare(candidate: Version, incumbent: Version | None) -> Comparison:
     return Comparison(
         candidate=after,
         incumbent=before,
-        metrics=metric_rows(_metrics(before), _metrics(after)),
+        metrics=_with_limits(metric_rows(_metrics(before), _metrics(after)), judged),
+        metrics_cut=any(len(_metrics(side)) >= KEPT for side in (before, after)),
         params=params,
         params_same=params_same,
         datasets=datasets,
         datasets_same=datasets_same,
         facts=_facts(before, after),
+        description=text_diff(incumbent.description if incumbent else "", candidate.description),
         files=file_changes(incumbent.manifest_id if incumbent else None, candidate.manifest_id),
     )
 
@@ -96,6 +124,21 @@ def compare(candidate: Version, incumbent: Version | None) -> Comparison:
 def metric_rows(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[MetricRow, ...]:
     """Every metric of either side, by key."""
     return tuple(_metric_row(key, before.get(key), after.get(key)) for key in sorted(before.keys() | after.keys()))
+
+
+def _with_limits(rows: tuple[MetricRow, ...], judged: Collection[Judged]) -> tuple[MetricRow, ...]:
+    """The rows, each with the gates that hold it to a limit, and those that checks measured: the gated first."""
+    by_metric: dict[tuple[str, str], list[Judged]] = defaultdict(list)
+    for each in judged:
+        if bound := each.verdict.bound:
+            by_metric[bound.metric, bound.check].append(each)
+    found = [replace(row, judged=tuple(by_metric.pop((row.key, ""), ()))) for row in rows]
+    for (key, check), gates in by_metric.items():
+        bounds = [each.verdict.bound for each in gates if each.verdict.bound]
+        before = next((bound.before for bound in bounds if bound.before is not None), None)
+        row = _metric_row(key, before, next((bound.value for bound in bounds), None))
+        found.append(replace(row, check=check, judged=tuple(gates)))
+    return tuple(sorted(found, key=lambda row: (not row.judged, not row.changed, row.key)))
 
 
 def _metric_row(key: str, before: float | None, after: float | None) -> MetricRow:

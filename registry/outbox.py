@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import connection, transaction
 from django.db.models import Q, QuerySet
+from django.utils import timezone
 
 from accounts import audit
 from accounts.actor import Actor
 from accounts.audit import Event
-from accounts.models import AuditEntry
+from accounts.models import AuditChain, AuditEntry
 from accounts.verbs import Verb
 from registry.delivery import call_sender, tellable
-from registry.models import Delivery, Model, Promotion, Webhook
+from registry.models import Delivery, Model, Promotion, Version, Webhook
 
 
 def emit(actor: Actor, verb: Verb, model: Model, *, subject: str = "", **data: Any) -> AuditEntry:
@@ -31,11 +32,37 @@ def emit_all(actor: Actor, model: Model | None, events: Sequence[Event]) -> list
     None: of no model. What is owed of those is written down by whoever follows the log (`registry.services.following`),
     as it is for the writes of accounts, which know nothing of webhooks.
     """
-    named = [Event(e.verb, e.subject, {"model": model.name, **e.data} if model else e.data) for e in events]
+    named = [_named(event, model) for event in events]
     entries = audit.record_all(actor, named, chain_of=model.id if model else None)
     if model and _anybody_listens(model):
-        owe(entries, Webhook.objects.filter(Q(model=model) | Q(model__isnull=True), workspace_id=model.workspace_id))
+        owe(entries, webhooks_of(model))
     return entries
+
+
+def _named(event: Event, model: Model | None) -> Event:
+    return Event(event.verb, event.subject, {"model": model.name, **event.data}) if model else event
+
+
+def webhooks_of(model: Model) -> QuerySet[Webhook]:
+    """The webhooks to which what happens to `model` may matter, those that are switched off too."""
+    return Webhook.objects.filter(Q(model=model) | Q(model__isnull=True), workspace_id=model.workspace_id)
+
+
+def would_fire(model: Model, events: Sequence[Event], webhooks: Iterable[Webhook]) -> list[Webhook]:
+    """Those of the webhooks, listening and with their workspace, that would be told of one of these events of `model`.
+
+    The rule is that of `owe`. Nothing is written.
+    """
+    chain = AuditChain(subject_id=model.pk)
+    drafts = [
+        AuditEntry(chain=chain, verb=event.verb, subject=event.subject, data=event.data, at=timezone.now())
+        for event in (_named(event, model) for event in events)
+    ]
+    return [webhook for webhook in webhooks if any(_concerns(webhook, draft) for draft in drafts)]
+
+
+def _concerns(webhook: Webhook, entry: AuditEntry) -> bool:
+    return webhook.hears(entry.verb, entry.data) and tellable(webhook, entry)
 
 
 # Most models have no webhook, and every write asks: as cheaply as can be.
@@ -56,16 +83,21 @@ def owe(entries: Sequence[AuditEntry], webhooks: QuerySet[Webhook]) -> None:
 
     At most two queries.
     """
-    listening = list(webhooks.filter(active=True, retired_at__isnull=True).select_related("workspace"))
+    listening_now = list(listening(webhooks))
     owed = [
         Delivery(webhook=webhook, entry=entry, verb=entry.verb, due_at=entry.at)
         for entry in entries
-        for webhook in listening
-        if webhook.hears(entry.verb, entry.data) and tellable(webhook, entry)
+        for webhook in listening_now
+        if _concerns(webhook, entry)
     ]
     if owed:
         Delivery.objects.bulk_create(owed)
         transaction.on_commit(call_sender, robust=True)
+
+
+def listening(webhooks: QuerySet[Webhook]) -> QuerySet[Webhook]:
+    """Those of the webhooks that are sent anything now, with their workspace."""
+    return webhooks.filter(active=True, retired_at__isnull=True).select_related("workspace")
 
 
 def emit_promotion(actor: Actor, verb: Verb, promotion: Promotion, **data: Any) -> AuditEntry:
@@ -86,3 +118,37 @@ def of_promotion(verb: Verb, promotion: Promotion, **data: Any) -> Event:
 def of_version(verb: Verb, model: Model, number: int, **data: Any) -> Event:
     """An event of one version of `model`."""
     return Event(verb, f"{model.name} v{number}", {"version": number, **data})
+
+
+def of_transition(promotion: Promotion, version: Version, *, left: str, entered: str, previous: list[int]) -> Event:
+    """The event of a version, its manifest loaded, that left the stage `left` for `entered` by a promotion.
+
+    `previous` had to leave that for it.
+    """
+    return of_version(
+        Verb.VERSION_TRANSITIONED,
+        promotion.model,
+        version.number,
+        promotion=str(promotion.id),
+        from_stage=left,
+        stage=entered,
+        previous=previous,
+        **_bytes_of(version),
+    )
+
+
+def of_alias(model: Model, alias: str, version: Version, previous: int | None, **more: str) -> Event:
+    """The event of an alias that points at `version`, whose manifest is loaded, from now on; before, at `previous`."""
+    data = {
+        "alias": alias,
+        "version": version.number,
+        "previous": [previous] if previous else [],
+        **_bytes_of(version),
+        **more,
+    }
+    return Event(Verb.ALIAS_SET, f"{model.name}@{alias}", data)
+
+
+def _bytes_of(version: Version) -> dict[str, str | None]:
+    """What an event tells of a version's bytes, so that whoever hears of it can fetch and compare them."""
+    return {"manifest": version.manifest.digest if version.manifest else None, "source": version.lies_at}

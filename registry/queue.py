@@ -1,4 +1,9 @@
-"""The review queue: what waits for the actor, what waits for others, what was decided, and why each is where it is."""
+"""The review queue: what waits for the actor, for others or for a gate, what was decided, and why each is where it is.
+
+Lanes are conditions that the database decides, since they are counted and paged. What a gate says is known only once
+it is judged: a promotion is in the lane of the blocked ones by what its gates said when somebody last acted on it
+(`Promotion.held_by_gates`); the line of each row is judged anew.
+"""
 
 from __future__ import annotations
 
@@ -8,18 +13,22 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from django.db.models import QuerySet
+from django.db.models import CharField, QuerySet, Value
+from django.db.models.expressions import RawSQL
 
 from accounts.actor import Actor
 from accounts.roles import Action
+from core import text
 from registry.lifecycle import State
-from registry.models import Approval, Comment, Promotion, ReviewRequest
-from registry.outlook import Outlook, evidences, outlooks
+from registry.models import Comment, Model, Promotion, ReviewRequest
+from registry.outlook import Outlook, outlooks
 from registry.parts import without_part_of
+from registry.policy import ALIAS_MARK
+from registry.references import target_named
 
 COUNTED = 100  # beyond it a count says "more than"
 _ASKED = 20  # of those that one was asked for, how many come before all others
-_LOOKED_AT = 200  # the actor's own approvals on open promotions, of which it is asked whether they still count
+_NAMED = 500  # models that a part of a name finds, up to which they are looked up by themselves
 # What a row, and the outlook of its promotion, look at.
 _SHOWN = ("model", "version__manifest", "version__registrar", "requester", "decided_by")
 
@@ -29,17 +38,43 @@ class Lane(StrEnum):
 
     MINE = "mine"
     WAITING = "waiting"
+    BLOCKED = "blocked"
     AFTERWARDS = "afterwards"
     DECIDED = "decided"
 
 
 @dataclass(frozen=True)
 class Counts:
-    """How many promotions are open, or to be looked at afterwards, up to COUNTED + 1 of each."""
+    """How many promotions are in each lane, up to COUNTED + 1; decided ones are not counted.
+
+    What a gate holds and the actor may decide is in both of these lanes.
+    """
 
     mine: int
     waiting: int
+    blocked: int
     afterwards: int
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What the lanes are narrowed to; what is empty narrows nothing."""
+
+    model: str = ""  # a part of its name, in any case
+    target: str = ""  # a stage, '@' and an alias, or '@' alone for any alias
+    requester: str = ""  # a username
+
+    @classmethod
+    def of(cls, *, model: str = "", target: str = "", requester: str = "") -> Filters:
+        """As somebody wrote them: BadTarget, TooLong or BadCharacter, naming the field."""
+        return cls(
+            model=text.free_text("model", model.strip(), limit=255, lines=False),
+            target=target if target in ("", ALIAS_MARK) else target_named(target),
+            requester=text.free_text("requester", requester.strip(), limit=150, lines=False),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.model or self.target or self.requester)
 
 
 @dataclass(frozen=True)
@@ -48,36 +83,53 @@ class Row:
 
     promotion: Promotion
     why: str
+    failing: int = 0  # how many gates hold it now
     asked_by: str = ""  # who asked the actor to review it
     mentioned_by: str = ""  # who mentioned him in a comment on it, the last one
 
 
-class Queue:
-    """The queue as one actor sees it."""
+# The actor's approvals of open promotions that still count. Of the evidence, PostgreSQL compares all but what gates
+# read; of that it has the digest which somebody's act on the promotion led to last.
+_VOUCHED_FOR = """
+SELECT a.promotion_id
+  FROM registry_approval a JOIN registry_promotion p ON p.id = a.promotion_id
+ WHERE a.reviewer_id = %s AND p.state = 'open'
+   AND a.evidence = coalesce(nullif(p.judged_evidence, ''), a.evidence)
+   AND a.looked_at->'policy' = p.policy
+   AND coalesce((a.looked_at->>'round')::int, 1) = p.round
+   AND coalesce((a.looked_at->>'archives_others')::bool, false)
+       = (p.archive_existing AND NOT (p.policy->>'exclusive')::bool)
+   AND (p.policy->>'approval_days' IS NULL
+        OR a.at > now() - make_interval(days => (p.policy->>'approval_days')::int))
+   AND coalesce((a.looked_at->>'incumbent')::int, 0) = coalesce(
+       CASE WHEN starts_with(p.target, '@')
+            THEN (SELECT v.number FROM registry_alias x JOIN registry_version v ON v.id = x.version_id
+                   WHERE x.model_id = p.model_id AND x.name = substr(p.target, 2) AND v.id <> p.version_id)
+            ELSE (SELECT max(o.number) FROM registry_occupancy o
+                   WHERE o.model_id = p.model_id AND o.stage = p.target AND o.ended_at IS NULL
+                     AND o.version_id <> p.version_id) END, 0)
+"""
 
-    def __init__(self, actor: Actor):
+
+class Queue:
+    """The queue as one actor sees it, narrowed by `filters`."""
+
+    def __init__(self, actor: Actor, filters: Filters | None = None):
         self.actor = actor
+        self.filters = filters or Filters()
 
     def lane(self, which: Lane) -> QuerySet[Promotion]:
         """The promotions of a lane, unordered."""
-        seen = Promotion.objects.visible_to(self.actor).select_related(*_SHOWN)
-        if which == Lane.DECIDED:
-            # What went through without anybody's approval being asked is history, not review.
-            return seen.exclude(state=State.OPEN).filter(policy__approvals__gt=0)
-        if which == Lane.AFTERWARDS:
-            return self._to_look_at(seen)
-        mine = self._to_decide().values("pk")
-        return seen.open().filter(pk__in=mine) if which == Lane.MINE else seen.open().exclude(pk__in=mine)
+        return self._of(which, self._narrowed()).select_related(*_SHOWN)
 
     def counts(self) -> Counts:
-        """How many wait for the actor, for others, and for the actor to look at afterwards."""
-        others = Promotion.objects.visible_to(self.actor).open().exclude(pk__in=self._to_decide().values("pk"))
-        afterwards = self._to_look_at(Promotion.objects.visible_to(self.actor))
-        return Counts(mine=self.count_to_decide(), waiting=_count(others), afterwards=_count(afterwards))
+        """How many there are in each lane. One query, and one for the models that a part of a name finds."""
+        seen = self._narrowed()
+        return Counts(**self._counted({lane.value: self._of(lane, seen) for lane in _COUNTED}))
 
     def count_to_decide(self) -> int:
-        """How many wait for the actor, up to COUNTED + 1."""
-        return _count(self._to_decide())
+        """How many wait for the actor, however the queue is narrowed, up to COUNTED + 1. One query."""
+        return self._of(Lane.MINE, Promotion.objects.visible_to(self.actor))[: COUNTED + 1].count()
 
     def rows(self, found: Collection[Promotion]) -> list[Row]:
         """Each of these promotions with its line. A constant number of queries."""
@@ -88,6 +140,7 @@ class Queue:
             Row(
                 promotion,
                 self._why(promotion, looks.get(promotion.pk)),
+                failing=len(looks[promotion.pk].failing) if promotion.pk in looks else 0,
                 asked_by=asked.get(promotion.pk, ""),
                 mentioned_by=mentioned.get(promotion.pk, ""),
             )
@@ -99,6 +152,40 @@ class Queue:
         asked = self.lane(Lane.MINE).filter(review_requests__reviewer=self.actor.user_id)
         first = list(asked.order_by(*order(Lane.MINE))[:_ASKED])
         return [*first, *(promotion for promotion in page if promotion not in first)]
+
+    def _of(self, which: Lane, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
+        if which == Lane.DECIDED:
+            # What went through without anybody's approval being asked is history, not review.
+            return seen.exclude(state=State.OPEN).filter(policy__approvals__gt=0)
+        if which == Lane.AFTERWARDS:
+            return self._to_look_at(seen)
+        if which == Lane.BLOCKED:
+            return seen.filter(state=State.OPEN, held_by_gates=True)
+        mine = self._to_decide(seen)
+        if which == Lane.MINE:
+            return mine
+        of_all = self._to_decide(Promotion.objects.visible_to(self.actor))
+        return seen.filter(state=State.OPEN, held_by_gates=False).exclude(pk__in=of_all.values("pk"))
+
+    def _narrowed(self) -> QuerySet[Promotion]:
+        seen = Promotion.objects.visible_to(self.actor)
+        if self.filters.model:
+            seen = seen.filter(model__in=self._named_like)
+        if self.filters.target == ALIAS_MARK:
+            seen = seen.filter(target__startswith=ALIAS_MARK)
+        elif self.filters.target:
+            seen = seen.filter(target=self.filters.target)
+        if self.filters.requester:
+            seen = seen.filter(requester__username=self.filters.requester)
+        return seen
+
+    @cached_property
+    def _named_like(self) -> list[uuid.UUID] | QuerySet[Model]:
+        """The models that the filter finds: by their ids where they are few, since a plan for many would walk through
+        all promotions to find theirs."""
+        named = Model.objects.visible_to(self.actor).filter(name__icontains=self.filters.model)
+        few = list(named.values_list("pk", flat=True)[: _NAMED + 1])
+        return few if len(few) <= _NAMED else named
 
     def _asked(self, open_now: Collection[Promotion]) -> dict[uuid.UUID, str]:
         """For each of these of which the actor was asked for a review: by whom."""
@@ -115,11 +202,11 @@ class Queue:
         newest = said.order_by("promotion", "-id").distinct("promotion")
         return {pk: name for pk, name in newest.values_list("promotion", "author__username") if pk}
 
-    def _to_decide(self) -> QuerySet[Promotion]:
+    def _to_decide(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""
-        open_now = self._where_he_may(Action.APPROVE_PROMOTION, Promotion.objects.visible_to(self.actor).open())
+        open_now = self._where_he_may(Action.APPROVE_PROMOTION, seen.filter(state=State.OPEN))
         free = without_part_of(self.actor.user_id, open_now)
-        return free.exclude(pk__in=self._vouched_for)
+        return free.exclude(pk__in=RawSQL(_VOUCHED_FOR, [self.actor.user_id]))  # noqa: S611 - our own statement
 
     def _to_look_at(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
         """Bypasses and rollbacks that nobody has reviewed afterwards and the actor may."""
@@ -132,16 +219,16 @@ class Queue:
         allowed = [pk for pk in self.actor.model_roles if self.actor.may(action, pk)]
         return promotions.filter(model__in=allowed) if allowed else promotions.none()
 
-    @cached_property
-    def _vouched_for(self) -> list[uuid.UUID]:
-        """Open promotions that the actor approved on the evidence of now: a digest, which only Python makes."""
-        seen = Promotion.objects.visible_to(self.actor).open()
-        own = Approval.objects.filter(reviewer=self.actor.user_id, promotion__in=seen)
-        given = list(own.select_related("promotion__model", "promotion__version__manifest")[:_LOOKED_AT])
-        if not given:
-            return []
-        now = evidences([approval.promotion for approval in given])
-        return [a.promotion_id for a in given if a.evidence == now[a.promotion_id].digest]
+    def _counted(self, lanes: dict[str, QuerySet[Promotion]]) -> dict[str, int]:
+        """How many rows each of these has, up to COUNTED + 1. One query."""
+        named = [
+            rows.order_by().annotate(lane=Value(name, output_field=CharField())).values_list("lane")[: COUNTED + 1]
+            for name, rows in lanes.items()
+        ]
+        counts = dict.fromkeys(lanes, 0)
+        for (name,) in named[0].union(*named[1:], all=True):
+            counts[name] += 1
+        return counts
 
     def _why(self, promotion: Promotion, look: Outlook | None) -> str:
         if look is None:
@@ -155,8 +242,11 @@ class Queue:
             lines.append("you have approved")
         elif why := look.excluded.get(self.actor.user_id):
             lines.append(f"you cannot approve: {why}")
-        line = "; ".join(lines)
+        line = "; ".join(lines) or "nothing is missing any more: it goes through when it is looked at next"
         return line[:1].upper() + line[1:]
+
+
+_COUNTED = (Lane.MINE, Lane.WAITING, Lane.BLOCKED, Lane.AFTERWARDS)
 
 
 def order(which: Lane) -> tuple[str, str]:
@@ -164,7 +254,3 @@ def order(which: Lane) -> tuple[str, str]:
     if which == Lane.AFTERWARDS:
         return ("decided_at", "id")
     return ("-decided_at", "-id") if which == Lane.DECIDED else ("requested_at", "id")
-
-
-def _count(rows: QuerySet[Promotion]) -> int:
-    return rows[: COUNTED + 1].count()

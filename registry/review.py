@@ -16,8 +16,10 @@ from accounts.models import AuditEntry
 from accounts.roles import NEEDS, Action
 from accounts.verbs import Verb
 from core.canonical import canonical_json, digest
+from registry.affected import Affected, affected
 from registry.comparison import Comparison, compare
 from registry.evidence import what_changed
+from registry.inside import Inside, inside
 from registry.lifecycle import Act, State
 from registry.models import Approval, Check, Occupancy, Pointing, Promotion, Version
 from registry.outlook import Outlook, outlook, outlooks
@@ -59,6 +61,8 @@ class Review:
     promotion: Promotion
     outlook: Outlook
     comparison: Comparison
+    inside: Inside
+    affected: Affected | None  # None once it is decided
     approvals: tuple[Vouched, ...]
     timeline: tuple[Moment, ...]
     outcome: str
@@ -80,6 +84,36 @@ class Review:
         """The evidence as JSON, for the form to send back: so that it can be said what changed meanwhile."""
         return canonical_json(self.outlook.evidence.as_json()).decode()
 
+    @property
+    def stamp(self) -> str:
+        """What the page shows of what others may change, digested part by part: for `moved_since`."""
+        now = {
+            "state": [self.promotion.state, self.promotion.round, self.promotion.reviewed_at is not None],
+            "evidence": self.outlook.evidence.digest if self.is_open else "",
+            "approvals": [[str(each.approval.pk), each.stale] for each in self.approvals],
+            "missing": list(self.outlook.missing) if self.is_open else [],
+            "checks": [str(check.pk) for check in self.checks],
+        }
+        return "-".join(digest(now[part])[:_STAMPED] for part in _PARTS)
+
+
+_STAMPED = 12  # digits of a digest: nobody gains by making two alike
+_PARTS = {
+    "state": "its state",
+    "evidence": "the evidence that one vouches for",
+    "approvals": "who has approved",
+    "missing": "what is missing",
+    "checks": "the checks",
+}
+
+
+def moved_since(stamp: str, now: Review) -> list[str]:
+    """In words, what is not as it was when the page had this stamp; nothing for what is no stamp."""
+    then, here = stamp.split("-"), now.stamp.split("-")
+    if len(then) != len(here):
+        return []
+    return [words for words, before, after in zip(_PARTS.values(), then, here, strict=True) if before != after]
+
 
 def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     """The promotion as `actor` sees it; PromotionNotFound. At most twelve queries, whatever it compares;
@@ -95,7 +129,9 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     return Review(
         promotion=promotion,
         outlook=look,
-        comparison=compare(promotion.version, incumbent),
+        comparison=compare(promotion.version, incumbent, look.judged if is_open else ()),
+        inside=inside(promotion.version, incumbent),
+        affected=affected(promotion, before if _displaces(promotion) else ()) if is_open else None,
         approvals=approvals,
         timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
         outcome=outcome_of(promotion, _displaced(promotion, before)),
@@ -184,9 +220,12 @@ def _with_versions(held: QuerySet[Occupancy]) -> QuerySet[Occupancy]:
 
 
 def _displaced(promotion: Promotion, before: Collection[Version]) -> list[int]:
-    if promotion.alias or promotion.terms.exclusive or promotion.archive_existing:
-        return [version.number for version in before]
-    return []
+    return [version.number for version in before] if _displaces(promotion) else []
+
+
+def _displaces(promotion: Promotion) -> bool:
+    """Whether what is there has to leave for it."""
+    return bool(promotion.alias or promotion.terms.exclusive or promotion.archive_existing)
 
 
 def _approvals(promotion: Promotion, look: Outlook) -> tuple[Vouched, ...]:

@@ -2,6 +2,7 @@
 
 from registry.gates.definitions import LIMIT, checked, path_of
 from registry.gates.frame import (
+    Bound,
     Candidate,
     CheckFacts,
     CheckState,
@@ -20,6 +21,7 @@ from registry.gates.table import GATES, judge
 __all__ = [
     "GATES",
     "LIMIT",
+    "Bound",
     "Candidate",
     "CheckFacts",
     "CheckState",

@@ -107,18 +107,31 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
+class Bound:
+    """The limit that a gate held a metric to: of the run, or of a check where `check` names one. For pages."""
+
+    metric: str
+    check: str
+    limit: float
+    at_least: bool  # the other side is `at most`
+    value: float | None  # of the candidate
+    before: float | None  # of the version that it was compared with, where it was
+
+
+@dataclass(frozen=True)
 class Verdict:
     """What a gate says.
 
     `inputs` is what it read of the things that a reviewer vouches for: they belong to the evidence, so an approval ends
     to count when they change. Checks and times are no such inputs: they come and go after the approval.
-    `again_at` is when the answer may become another one by itself.
+    `again_at` is when the answer may become another one by itself. `bound` is there where a metric was held to a limit.
     """
 
     outcome: Outcome
     reason: str
     inputs: Mapping[str, Any] = field(default_factory=dict)
     again_at: datetime.datetime | None = None
+    bound: Bound | None = None
 
 
 @dataclass(frozen=True)

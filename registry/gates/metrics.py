@@ -11,6 +11,7 @@ from registry.gates.frame import (
     METRIC,
     REPORTED_BY,
     WITH_CHECK,
+    Bound,
     Candidate,
     CheckState,
     Definition,
@@ -65,12 +66,20 @@ def _bound(definition: Definition) -> str:
 def _threshold(definition: Definition, facts: Facts) -> Verdict:
     value, name = _value(facts.candidate, definition), _named(definition)
     inputs = _inputs(definition, {name: value})
+    limit = definition.get("at_least", definition.get("at_most"))
+    bound = _bounded(definition, float(limit), "at_least" in definition, value)
     if value is None:
-        return Verdict(Outcome.UNKNOWN, f"v{facts.candidate.number} has no metric {name}", inputs)
+        return Verdict(Outcome.UNKNOWN, f"v{facts.candidate.number} has no metric {name}", inputs, bound=bound)
     # NaN is on neither side.
     good = value >= definition["at_least"] if "at_least" in definition else value <= definition["at_most"]
     reason = f"{name} is {number(value)}, {_bound(definition)} is needed"
-    return Verdict(Outcome.PASS if good else Outcome.FAIL, reason, inputs)
+    return Verdict(Outcome.PASS if good else Outcome.FAIL, reason, inputs, bound=bound)
+
+
+def _bounded(
+    definition: Definition, limit: float, at_least: bool, value: float | None, before: float | None = None
+) -> Bound:
+    return Bound(definition["metric"], definition.get("check", ""), limit, at_least, value, before)
 
 
 METRIC_THRESHOLD = Gate(
@@ -109,10 +118,18 @@ def _not_worse(definition: Definition, facts: Facts) -> Verdict:
         return Verdict(Outcome.UNKNOWN, f"v{lacks.number} has no metric {name} to compare", inputs)
     if math.isnan(former):
         return Verdict(Outcome.UNKNOWN, f"{name} of v{before.number} is not a number, so nothing compares", inputs)
+    higher, allowed = definition["direction"] == "higher", _allowed(definition, former)
+    bound = _bounded(definition, former - allowed if higher else former + allowed, higher, value, former)
     reason = f"{name} is {number(value)}, that of v{before.number} is {number(former)}"
     if definition.get("by"):
         reason += f", and at most {_margin(definition)} worse is allowed"
-    return Verdict(Outcome.PASS if _holds_up(definition, value, former) else Outcome.FAIL, reason, inputs)
+    return Verdict(Outcome.PASS if _holds_up(definition, value, former) else Outcome.FAIL, reason, inputs, bound=bound)
+
+
+def _allowed(definition: Definition, former: float) -> float:
+    """By how much it may be worse than the former value."""
+    by = definition.get("by", 0)
+    return float(by * abs(former) if definition.get("relative") else by)
 
 
 def _holds_up(definition: Definition, value: float, former: float) -> bool:
@@ -121,8 +138,7 @@ def _holds_up(definition: Definition, value: float, former: float) -> bool:
         return True
     if not math.isfinite(worse_by):
         return False
-    by = definition.get("by", 0)
-    allowed = by * abs(former) if definition.get("relative") else by
+    allowed = _allowed(definition, former)
     # Of the numbers that the rounding happened at: a small margin between large metrics forgives as much as they do.
     return bool(worse_by <= allowed + _NOISE * max(abs(former), allowed))
 

@@ -62,6 +62,10 @@ class Promotion(models.Model):
     entry_hash = models.CharField(max_length=64, blank=True)
     # The gates that alone hold it, as it was last announced.
     blocked_on = models.JSONField(default=list)
+    # Whether a gate held it when it was last judged, and the digest of the evidence that its gates had a part in then.
+    # Queues are narrowed by them; what a page tells of a promotion is judged anew.
+    held_by_gates = models.BooleanField(default=False)
+    judged_evidence = models.CharField(max_length=64, blank=True)
     # When it may go through without anybody doing anything.
     look_again_at = models.DateTimeField(null=True)
     # Until when the word for it holds, and when it was announced that it does not any more.
@@ -104,6 +108,11 @@ class Promotion(models.Model):
                 fields=["look_again_at"],
                 condition=Q(state=State.OPEN, look_again_at__isnull=False),
                 name="promotion_to_look_at_again",
+            ),
+            models.Index(
+                fields=["requested_at", "id"],
+                condition=Q(state=State.OPEN, held_by_gates=True),
+                name="promotion_held_by_gates",
             ),
             models.Index(
                 fields=["valid_until"],

@@ -13,11 +13,11 @@ from accounts.verbs import Verb
 from core import text
 from registry.errors import AliasInUse, AliasNotFound, AliasProtected, ReviewNeeded
 from registry.models import Alias, Model
-from registry.outbox import emit, emit_all
+from registry.outbox import emit, emit_all, of_alias
 from registry.policy import ALIAS_MARK
 from registry.references import alias_name
 from registry.ruling import rulings
-from registry.services.carrying import alias_set, point
+from registry.services.carrying import point
 from registry.services.locks import edited, hold_policies, locked_model, ruled, version_of
 from registry.services.promotions import take_or_ask
 
@@ -48,7 +48,7 @@ def _set(actor: Actor, name: object, alias: object, number: object, comment: str
     if now.free:
         previous = point(model, wanted, version)
         edited(model, resolves_anew=True, labelled=True)
-        emit_all(actor, model, [alias_set(model, wanted, version, previous)])
+        emit_all(actor, model, [of_alias(model, wanted, version, previous)])
         return model.aliases.get(name=wanted), None
     return Alias(model=model, name=wanted, version=version), take_or_ask(actor, version, now, comment=comment)
 

@@ -16,7 +16,7 @@ from accounts.verbs import Verb
 from registry.errors import ExclusiveStageTaken
 from registry.lifecycle import Act, Stage, State, after
 from registry.models import Alias, Model, Occupancy, Pointing, Promotion, Version
-from registry.outbox import emit_all, emit_promotion, of_promotion, of_version
+from registry.outbox import emit_all, emit_promotion, of_alias, of_promotion, of_transition
 from registry.outlook import Outlook, outlook
 from registry.policy import Terms, tightened
 from registry.ruling import Ruling
@@ -121,10 +121,16 @@ def _held(actor: Actor, promotion: Promotion, look: Outlook, told: Sequence[Even
         wake(promotion.id)
     if events:
         emit_all(actor, promotion.model, events)
-    look_again_at = _look_again_at(look)
-    if (blocked_on, look_again_at) != (promotion.blocked_on, promotion.look_again_at):
-        promotion.blocked_on, promotion.look_again_at = blocked_on, look_again_at
-        promotion.save(update_fields=["blocked_on", "look_again_at"])
+    now = {
+        "blocked_on": blocked_on,
+        "held_by_gates": bool(look.failing),
+        "judged_evidence": look.evidence.digest if look.judged and look.given else "",
+        "look_again_at": _look_again_at(look),
+    }
+    if any(getattr(promotion, field) != value for field, value in now.items()):
+        for field, value in now.items():
+            setattr(promotion, field, value)
+        promotion.save(update_fields=now)
 
 
 def _look_again_at(look: Outlook) -> datetime.datetime | None:
@@ -230,27 +236,12 @@ def _move(promotion: Promotion) -> _Moved:
     touched = Version.objects.filter(pk__in=[held.version_id for held in left])
     touched.update(updated_at=now, revision=F("revision") + 1)
     previous = sorted(held.number for held in displaced)
-    archived = [_transitioned(promotion, held, Stage.ARCHIVED, previous=[]) for held in displaced]
-    return _Moved(previous, [*archived, _transitioned(promotion, candidate, promotion.target, previous=previous)])
+    archived = [_transitioned(promotion, held, Stage.ARCHIVED, []) for held in displaced]
+    return _Moved(previous, [*archived, _transitioned(promotion, candidate, promotion.target, previous)])
 
 
-def _transitioned(promotion: Promotion, held: Occupancy, stage: str, *, previous: list[int]) -> Event:
-    """The event of a version that has left the stage it held for `stage`, which `previous` had to leave for it."""
-    return of_version(
-        Verb.VERSION_TRANSITIONED,
-        promotion.model,
-        held.number,
-        promotion=str(promotion.id),
-        from_stage=held.stage,
-        stage=stage,
-        previous=previous,
-        **_bytes_of(held.version),
-    )
-
-
-def _bytes_of(version: Version) -> dict[str, str | None]:
-    """What an event tells of a version's bytes, so that whoever hears of it can fetch and compare them."""
-    return {"manifest": version.manifest.digest if version.manifest else None, "source": version.lies_at}
+def _transitioned(promotion: Promotion, held: Occupancy, stage: str, previous: list[int]) -> Event:
+    return of_transition(promotion, held.version, left=held.stage, entered=stage, previous=previous)
 
 
 def _leaving(promotion: Promotion) -> list[Occupancy]:
@@ -267,6 +258,7 @@ def _leaving(promotion: Promotion) -> list[Occupancy]:
         "number",
         "stage",
         "started_at",
+        "version__number",
         "version__source",
         "version__location",
         "version__manifest__digest",
@@ -276,20 +268,8 @@ def _leaving(promotion: Promotion) -> list[Occupancy]:
 
 def _point(promotion: Promotion) -> _Moved:
     previous = point(promotion.model, promotion.alias, promotion.version, promotion=promotion)
-    event = alias_set(promotion.model, promotion.alias, promotion.version, previous, promotion=str(promotion.id))
+    event = of_alias(promotion.model, promotion.alias, promotion.version, previous, promotion=str(promotion.id))
     return _Moved(event.data["previous"], [event])
-
-
-def alias_set(model: Model, alias: str, version: Version, previous: int | None, **more: str) -> Event:
-    """The event of an alias that points at `version`, whose manifest is loaded, from now on; before, at `previous`."""
-    data = {
-        "alias": alias,
-        "version": version.number,
-        "previous": [previous] if previous else [],
-        **_bytes_of(version),
-        **more,
-    }
-    return Event(Verb.ALIAS_SET, f"{model.name}@{alias}", data)
 
 
 def point(model: Model, alias: str, version: Version | None, *, promotion: Promotion | None = None) -> int | None:

@@ -291,6 +291,7 @@ def reopen(actor: Actor, promotion_id: uuid.UUID, *, reason: str) -> Promotion:
     promotion.round += 1
     promotion.decided_by, promotion.decided_at, promotion.reason, promotion.entry_hash = None, None, "", ""
     promotion.blocked_on, promotion.look_again_at = [], None
+    promotion.held_by_gates, promotion.judged_evidence = False, ""
     promotion.from_stage, promotion.expires_at = version.stage, timezone.now() + now.terms.lifetime
     promotion.save()
     _asks(actor, promotion)

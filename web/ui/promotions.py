@@ -19,12 +19,13 @@ from registry.errors import EvidenceChanged
 from registry.hindsight import hindsight
 from registry.lifecycle import State
 from registry.models import Promotion
-from registry.review import changed_since, review
+from registry.review import changed_since, moved_since, review
 from registry.services import afterwards, promotions
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.discussion import ACTS
 from web.ui.errors import status_of
 
+_STAMP = 200  # characters of what the page sends back of itself, at most
 # What people write into the forms, to be shown again when it is refused.
 _TYPED = ("comment", "reason", "text", "comment_id", "reviewers", "note", "agrees")
 
@@ -112,8 +113,16 @@ def _page(
         changed = changed_since(actor, promotion_id, request.POST.get("evidence", ""), _looked_at(request))
     shown = review(actor, promotion_id)
     talk = discussion(actor, shown.promotion, token=request.GET.get("page", ""))
+    stamp = request.GET.get("seen", "") or shown.stamp
+    compared = shown.comparison
     context = {
         "review": shown,
+        "seen": stamp[:_STAMP],
+        "moved": moved_since(stamp, shown),
+        "differing": {
+            "metrics": sum(row.changed for row in compared.metrics),
+            "words": compared.description.added + compared.description.removed,
+        },
         "after": hindsight(actor, shown.promotion),
         "talk": talk,
         "page": talk.page,

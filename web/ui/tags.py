@@ -15,10 +15,12 @@ from django.utils import timezone
 from django.utils.html import escape, format_html
 from django.utils.safestring import SafeString, mark_safe
 
+from registry.gates import Bound, Judged
 from registry.mentions import marked
 from registry.models import Comment
 from web.ui import role_words
 from web.ui.appearance import CHOICES, chosen
+from web.ui import bullets
 
 register = template.Library()
 
@@ -55,6 +57,19 @@ def when(moment: datetime.datetime | None) -> SafeString | str:
         moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
         f"{moment.day} {moment:%B %Y, %H:%M:%S} UTC",
         _relative(moment),
+    )
+
+
+@register.filter
+def since(moment: datetime.datetime) -> SafeString:
+    """For how long something lasts already; since when exactly as its title."""
+    moment = moment.astimezone(datetime.UTC)
+    lasts = timezone.now() - moment
+    return format_html(
+        '<time datetime="{}" title="since {}">{}</time>',
+        moment.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        f"{moment.day} {moment:%B %Y, %H:%M:%S} UTC",
+        lasting(max(lasts, datetime.timedelta())) if lasts < datetime.timedelta(days=2) else f"{lasts.days:,} days",
     )
 
 
@@ -171,6 +186,18 @@ def plain_number(value: float) -> str:
     if float(value).is_integer() and abs(value) < 1e9:
         return f"{int(value):,}".replace("-", "−")
     return f"{value:.6g}".replace("-", "−")
+
+
+@register.filter
+def bounded(bound: Bound) -> SafeString:
+    """The limit of a gate, in words."""
+    return format_html("{} {}", "must be at least" if bound.at_least else "must be at most", number(bound.limit))
+
+
+@register.filter
+def bullet(judged: Judged) -> SafeString:
+    """A metric against the limit that a gate holds it to, as a small picture."""
+    return bullets.bullet(judged)
 
 
 @register.filter
