@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime
 import uuid
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from django.db.models import F, OuterRef, QuerySet, Subquery, Window
 from django.db.models.functions import RowNumber
 
 from lineage.models import Manifest
 from lineage.provenance import Provenance, recorded
-from registry.gates import GATES, Candidate, CheckFacts, CheckState, Facts, Files, RunFacts, Stay
+from registry.gates import GATES, Candidate, CheckFacts, CheckState, Definition, Facts, Files, RunFacts, Stay
 from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
 
 _STAYS = 100  # of one version: the newest
@@ -146,10 +147,18 @@ def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[st
     newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "reporter", "-id")
     for check in newest.distinct("version", "name", "reporter").select_related("reporter"):
         reports[check.version_id, check.name].append(check)
-    found: dict[uuid.UUID, dict[str, CheckFacts]] = defaultdict(dict)
-    for (version_id, name), each in reports.items():
+    return _by_name(reports)
+
+
+_Key = TypeVar("_Key")
+
+
+def _by_name(reports: Mapping[tuple[_Key, str], list[Check]]) -> dict[_Key, dict[str, CheckFacts]]:
+    """For each key, by the name of the check: the newest report, with the newest of each other account."""
+    found: dict[_Key, dict[str, CheckFacts]] = defaultdict(dict)
+    for (key, name), each in reports.items():
         first, *others = sorted(each, key=lambda check: check.pk, reverse=True)
-        found[version_id][name] = replace(_reported(first), others=tuple(_reported(check) for check in others))
+        found[key][name] = replace(_reported(first), others=tuple(_reported(check) for check in others))
     return found
 
 
@@ -163,6 +172,78 @@ def _tags(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]
     for version_id, key, value in tags.values_list("version", "key", "value"):
         found[version_id][key] = value
     return found
+
+
+# --- What gates looked at when something was decided ------------------------------------------------------------------
+
+
+def facts_then(
+    decided: Collection[Promotion], before: Mapping[uuid.UUID, Version], definitions: Collection[Definition]
+) -> dict[uuid.UUID, Facts]:
+    """What gates so defined would have looked at when each of these promotions was decided, by its id; at most four
+    queries. `before` are the versions that were at their targets then.
+
+    Stays and checks are those of that moment. Runs, tags, descriptions and what is known of files are as they are now:
+    no former state of them is kept.
+    """
+    reads = {each for definition in definitions for each in GATES[definition["gate"]].reads}
+    versions = {each.pk: each for each in (*(promotion.version for promotion in decided), *before.values())}
+    known = _Known.of(versions.values(), reads - {"checks"})
+    sides = [
+        (promotion, version)
+        for promotion in decided
+        for version in (promotion.version, before.get(promotion.pk))
+        if version is not None
+    ]
+    checks = _checks_then(sides) if "checks" in reads else {}
+
+    def as_then(promotion: Promotion, version: Version, description: str = "") -> Candidate:
+        return replace(
+            known.candidate(version, description),
+            checks=checks.get((promotion.pk, version.pk), {}),
+            stays=tuple(_stays_until(known.stays.get(version.pk, ()), _decision(promotion))),
+        )
+
+    return {
+        promotion.pk: Facts(
+            candidate=as_then(promotion, promotion.version, promotion.model.description),
+            incumbent=as_then(promotion, before[promotion.pk]) if promotion.pk in before else None,
+            now=_decision(promotion),
+        )
+        for promotion in decided
+    }
+
+
+def _decision(promotion: Promotion) -> datetime.datetime:
+    return promotion.decided_at or promotion.requested_at  # it is decided: a constraint says so
+
+
+def _stays_until(stays: Collection[Stay], moment: datetime.datetime) -> Iterator[Stay]:
+    for stay in stays:
+        if stay.started_at < moment:
+            over = stay.ended_at is not None and stay.ended_at < moment
+            yield stay if over else replace(stay, ended_at=None)
+
+
+_NEWEST_THEN = """
+SELECT DISTINCT ON (asked.place, c.name, c.reporter_id) c.*, asked.place
+  FROM unnest(%s::uuid[], %s::timestamptz[]) WITH ORDINALITY AS asked (version_id, moment, place)
+  JOIN registry_check c ON c.version_id = asked.version_id AND c.at <= asked.moment
+ ORDER BY asked.place, c.name, c.reporter_id, c.id DESC
+"""
+
+
+def _checks_then(
+    sides: Sequence[tuple[Promotion, Version]],
+) -> dict[tuple[uuid.UUID, uuid.UUID], dict[str, CheckFacts]]:
+    """The newest reports on each version when the promotion beside it was decided. Two queries."""
+    moments = [_decision(promotion) for promotion, _ in sides]
+    rows = Check.objects.raw(_NEWEST_THEN, [[version.pk for _, version in sides], moments])
+    reports: dict[tuple[tuple[uuid.UUID, uuid.UUID], str], list[Check]] = defaultdict(list)
+    for check in rows.prefetch_related("reporter"):
+        promotion, version = sides[getattr(check, "place") - 1]  # noqa: B009 - no column of the table
+        reports[(promotion.pk, version.pk), check.name].append(check)
+    return _by_name(reports)
 
 
 def _newest_stays(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Stay]]:
