@@ -12,7 +12,7 @@ UPDATE registry_promotion SET look_again_at = now() WHERE state = 'open' AND jso
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0014_searched_by_tag_and_source")]
+    dependencies = [("registry", "0015_found_by_pages")]
 
     operations = [
         migrations.AddField("promotion", "held_by_gates", models.BooleanField(default=False)),

@@ -18,9 +18,8 @@ from django.utils.safestring import SafeString, mark_safe
 from registry.gates import Bound, Judged
 from registry.mentions import marked
 from registry.models import Comment
-from web.ui import role_words
+from web.ui import bullets, role_words
 from web.ui.appearance import CHOICES, chosen
-from web.ui import bullets
 
 register = template.Library()
 
