@@ -78,22 +78,34 @@ def measure(live: Live, options: argparse.Namespace) -> None:
 def filled(live: Live) -> dict[str, str]:
     """Some models with their history; what the pages are called → their paths."""
     ci = Api(live, "ci")
-    for name in (COPIED, "fraud", "forecast"):
-        trained_model(live, name, versions=3)
+    experiment = ""
+    for name in ("fraud", "forecast", COPIED):
+        experiment = trained_model(live, name, versions=3)
+    runs = [ci.rest("GET", f"/models/{COPIED}/versions/{number}")["run_id"] for number in (1, 2)]
     promotion = ci.asked(COPIED, 2, comment="Better in all that is measured.")
     ci.rest("PUT", f"/models/{COPIED}/tags/team", {"value": "retention"})
     return {
         "reviews": "/reviews",
         "reviews, waiting": "/reviews?show=waiting",
+        "reviews, blocked": "/reviews?show=blocked",
         "reviews, decided": "/reviews?show=decided",
         "promotion": f"/promotions/{promotion}",
         "models": "/models",
         "models, searched": "/models?q=chur",
         "model": f"/models/{COPIED}",
         "history": f"/models/{COPIED}/history",
+        "compare": f"/models/{COPIED}/compare?versions=1&versions=2&versions=3",
         "version": f"/models/{COPIED}/versions/2",
+        "lineage": f"/models/{COPIED}/versions/2/lineage",
+        "experiments": "/experiments",
+        "experiment": f"/experiments/{experiment}",
+        "compare runs": f"/experiments/{experiment}/compare?runs={runs[0]}&runs={runs[1]}",
+        "run": f"/runs/{runs[0]}",
         "policies": "/policies",
         "webhooks": "/webhooks",
+        "audit": "/audit",
+        "members": "/members",
+        "profile": "/profile",
         "tokens": "/tokens",
         "notifications": "/notifications",
     }

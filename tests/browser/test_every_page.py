@@ -21,7 +21,7 @@ _NAMED = str.maketrans("/?=", "---")
 def places(live: Live) -> dict[str, str]:
     """The name of each page → its path, in a workspace in which everything has happened once."""
     admin, ci, reviewer = Api(live, "admin"), Api(live, "ci"), Api(live, "reviewer")
-    trained_model(live, "churn", versions=4)
+    experiment = trained_model(live, "churn", versions=4)
     gate = {"gate": "metric_threshold", "metric": "auc", "at_least": 0.9}
     policy = admin.rest("PUT", "/policies", {"model": "churn", "target": "Production", "gates": [gate]})
     webhook = admin.rest("POST", "/webhooks", {"url": "https://deploy.example/vouch", "name": "Deploys"})
@@ -32,22 +32,37 @@ def places(live: Live) -> dict[str, str]:
     reviewer.rest("POST", f"/promotions/{blocked}/comments", {"text": "What about the new customers, @ci?"})
     report = {"check": "evaluation", "state": "passed", "link": "https://ci.example/1", "summary": "All well."}
     ci.rest("POST", "/models/churn/versions/4/checks", report)
+    runs = [ci.rest("GET", f"/models/churn/versions/{number}")["run_id"] for number in (1, 4)]
+    admin.rest("PUT", "/teams/risk", {"members": ["reviewer"]})
     return {
         "sign-in": "/sign-in",
         "reviews": "/reviews",
         "reviews-waiting": "/reviews?show=waiting",
+        "reviews-blocked": "/reviews?show=blocked",
         "reviews-decided": "/reviews?show=decided",
         "promotion": f"/promotions/{blocked}",
         "promotion-rejected": f"/promotions/{rejected}",
         "models": "/models",
         "model": "/models/churn",
         "history": "/models/churn/history",
+        "compare": "/models/churn/compare?versions=1&versions=2&versions=4",
         "version": "/models/churn/versions/4",
+        "lineage": "/models/churn/versions/4/lineage",
+        "experiments": "/experiments",
+        "experiment": f"/experiments/{experiment}",
+        "compare-runs": f"/experiments/{experiment}/compare?runs={runs[0]}&runs={runs[1]}",
+        "run": f"/runs/{runs[1]}",
         "policies": "/policies",
         "policy": f"/policies/{policy['id']}",
         "webhooks": "/webhooks",
         "new-webhook": "/webhooks/new",
         "webhook": f"/webhooks/{webhook['id']}",
+        "audit": "/audit",
+        "members": "/members",
+        "new-member": "/members/new",
+        "member": "/members/accounts/reviewer",
+        "team": "/members/teams/risk",
+        "profile": "/profile",
         "tokens": "/tokens",
         "notifications": "/notifications",
         "nothing-here": "/models/nothing",
@@ -71,7 +86,7 @@ def test_every_page_is_sound(places: dict[str, str], people: Any, shots: Path, w
 def test_pages_in_the_dark_are_as_legible(places: dict[str, str], people: Any, shots: Path) -> None:
     person = people("reviewer", color_scheme="dark")
     flaws: list[str] = []
-    for name in ("reviews", "promotion", "model", "version", "history", "notifications"):
+    for name in ("reviews", "promotion", "model", "compare", "version", "lineage", "compare-runs", "audit", "member"):
         person.go(places[name])
         person.page.screenshot(path=str(shots / f"{name}-dark.png"), full_page=True)
         flaws += [f"{places[name]} in the dark: {flaw}" for flaw in person.flaws()]
@@ -83,7 +98,15 @@ def test_pages_with_nothing_on_them_say_what_to_do(live: Live, people: Any, shot
     username = f"newcomer-{width}"
     empty_workspace(live, username)
     person = people(username, width=width)
-    for path in ("/reviews", "/reviews?show=waiting", "/reviews?show=decided", "/models", "/webhooks", "/tokens"):
+    for path in (
+        "/reviews",
+        "/reviews?show=waiting",
+        "/reviews?show=decided",
+        "/models",
+        "/experiments",
+        "/webhooks",
+        "/tokens",
+    ):
         person.go(path)
         person.page.screenshot(path=str(shots / f"empty{path.translate(_NAMED)}-{width}.png"), full_page=True)
         assert person.page.locator(".empty").count(), path
@@ -113,8 +136,10 @@ def test_what_people_and_programs_write_shows_as_text_and_breaks_no_page(
     admin.rest("POST", "/webhooks", {"url": "https://deploy.example/" + "u" * 1900, "name": HOSTILE[:100]})
     person = people("admin", width=width)
     flaws: list[str] = []
-    paths = ["/reviews", "/models", f"/models/{model}", f"/models/{model}/versions/2", f"/models/{model}/history"]
-    for path in [*paths, f"/promotions/{promotion}", "/webhooks"]:
+    of_model = ("", "/versions/2", "/versions/2/lineage", "/history", "/compare?versions=1&versions=2")
+    paths = [f"/models/{model}{path}" for path in of_model]
+    paths += ["/reviews", "/models", f"/promotions/{promotion}", "/webhooks", "/experiments", "/audit"]
+    for path in [*paths, f"/experiments/{experiment}", f"/runs/{run}"]:
         person.go(path)
         person.page.screenshot(
             path=str(shots / f"hostile{path.replace(model, 'm').replace('/', '-')[:40]}-{width}.png")
