@@ -387,7 +387,8 @@ def give_by_name(
     if bool(username) == bool(team_name):
         raise OneHolder
     user = locked_user(username) if username else None
-    team = Team.objects.filter(workspace_id=actor.workspace_id, name=team_name).first() if team_name else None
+    here = Team.objects.filter(workspace_id=actor.workspace_id)
+    team = here.filter(name=text.searchable(team_name)).first() if team_name else None
     if team_name and team is None:
         raise TeamNotFound(team=team_name)
     before = Grant.objects.filter(

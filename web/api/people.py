@@ -93,6 +93,7 @@ class OneUser(Resource):
         description="The tokens and sessions of a disabled user are dead.",
         takes=inputs.UserChange,
         answers={200: UserBody},
+        fails=[409],
     )
     def patch(self, request: Request, username: str) -> Response:
         given = self.accepted(inputs.UserChange)
@@ -106,6 +107,7 @@ class OneTeam(Resource):
         description="Makes the team when it is missing.",
         takes=inputs.Members,
         answers={200: TeamBody},
+        fails=[409],
     )
     def put(self, request: Request, team: str) -> Response:
         given = self.accepted(inputs.Members)
@@ -132,7 +134,7 @@ class Grants(Resource):
 
 
 class OneGrant(Resource):
-    @operation("Take a role back", tag=TAG, answers={204: None})
+    @operation("Take a role back", tag=TAG, answers={204: None}, fails=[409])
     def delete(self, request: Request, grant_id: str) -> Response:
         if not grant_id.isascii() or not grant_id.isdecimal() or int(grant_id[:20]) >= 2**63:
             raise GrantNotFound

@@ -187,7 +187,7 @@ def _field_of(refusal: Refusal | None) -> str:
 def _command(model: str) -> list[Snippet]:
     """How an operator checks all of the log, its checkpoints too."""
     name = f' --model "{plain(model)}"' if model else ""
-    return [Snippet("On the server, with the checkpoints", f"python3 bootstrap.py manage audit verify{name}")]
+    return [Snippet("On the server, with the checkpoints", f"manage audit verify{name}")]
 
 
 # --- One entry --------------------------------------------------------------------------------------------------------

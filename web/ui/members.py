@@ -114,6 +114,8 @@ def _may_give(actor: Actor, role: Role) -> bool:
 
 def _list(request: PageRequest, actor: Actor, *, refusal: Refusal | None = None) -> HttpResponse:
     lane = request.GET.get("show", "")
+    if request.POST.get("act") == "team" or request.POST.get("to") == "team":
+        lane = "teams"
     lane = lane if lane in (*_KINDS, "teams") else "people"
     search = request.GET.get("q", "").strip()
     token = request.GET.get("page", "")
@@ -295,9 +297,10 @@ def member(request: PageRequest, actor: Actor, username: str) -> HttpResponse:
         return _page(request, actor, reads.find(actor, username), refusal=refusal, act=act)
     if answer is not None:
         return answer
-    # Whoever held one role here and lost it is a member no more, and whoever gave up his own may not look any more.
-    still = _still(actor, user)
-    return redirect("member", username=user.username) if still else redirect("members")
+    if act == "take" and user.pk == actor.user_id:  # he may not see this page any more
+        return redirect("profile")
+    # Whoever held one role here and lost it may be no member any more.
+    return redirect("member", username=user.username) if _still(actor, user) else redirect("members")
 
 
 def _still(actor: Actor, user: User) -> bool:

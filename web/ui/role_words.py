@@ -9,8 +9,8 @@ ROLES: dict[Role, str] = {
     Role.VIEWER: "see models, versions, runs and reviews, and load versions",
     Role.CONTRIBUTOR: "log runs, register models and versions, set tags and aliases, and ask for promotions",
     Role.REVIEWER: "approve or reject what others ask for, and roll back",
-    Role.MAINTAINER: "all of that, and write policies, set up webhooks, give roles, and read the audit log",
-    Role.ADMINISTRATOR: "all of that, and make accounts, bypass policies, and give this role to others",
+    Role.MAINTAINER: "do what contributors and reviewers may, write policies and webhooks, give roles, see the log",
+    Role.ADMINISTRATOR: "do all that maintainers may, make accounts, bypass policies, and make others administrators",
 }
 SCOPES: dict[Scope, str] = {
     Scope.READ: "see models, versions and files, and load them",
