@@ -85,7 +85,7 @@ class _ILike(_Like):
 
 
 class _Holds(_ILike):
-    """It is somewhere in the text, in any case, and nothing in it is wild: `icontains` that an index of names serves."""
+    """It is somewhere in the text, in any case, and nothing in it is wild: `icontains` that an index serves."""
 
     lookup_name = "holds"
 

@@ -57,7 +57,7 @@ class Wanted:
 
 
 def wanted(named: str, ruled: Mapping[str, Ruling], *, until: int | None = None) -> Wanted:
-    """By the model's tag, and the policies in force for it. What a check measures is in no run, and so does not count."""
+    """By the model's tag, and the policies in force for it. What a check measures does not count: it is in no run."""
     gates = [gate for target in _TARGETS if target in ruled for gate in ruled[target].terms.gates]
     judged = [gate["metric"] for gate in gates if "metric" in gate and "check" not in gate]
     return Wanted(named, tuple(dict.fromkeys(judged)), until)

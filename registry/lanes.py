@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import reduce
+from typing import Any
 
 from django.db.models import F, QuerySet, Value
 from django.db.models.functions import Concat
@@ -122,7 +123,7 @@ def places(model: Model) -> Places:
     parts: Sequence[QuerySet[Occupancy] | QuerySet[Pointing]] = [
         *open_now, *past, pointing_now.order_by("alias")[:_ALIASES], pointed
     ]  # fmt: skip
-    rows = reduce(lambda found, more: found.union(more), [part.values_list(*_SHOWN) for part in parts])  # type: ignore[arg-type]
+    rows = reduce(lambda found, more: found.union(more), [part.values_list(*_SHOWN) for part in parts])
     stays = sorted((_stay(row) for row in rows), key=lambda stay: (stay.since, stay.number), reverse=True)
     aliases = sorted(
         (stay for stay in stays if stay.target.startswith(ALIAS_MARK) and stay.until is None), key=lambda s: s.target
@@ -152,10 +153,13 @@ _SHOWN = (
 )
 
 
-def _stay(row: tuple[object, ...]) -> Stay:
-    target, number, version_id, since, until, deleted_at, promotion_id, *told, by = row
-    moved = Moved(promotion_id, *told, by=by or "nobody") if promotion_id else None  # type: ignore[arg-type]
-    return Stay(target, number, version_id, since, until, deleted_at is not None, moved)  # type: ignore[arg-type]
+def _stay(row: tuple[Any, ...]) -> Stay:
+    target, number, version_id, since, until, deleted_at, *told = row
+    promotion_id, asked, moved_id, bypass, rollback, valid_until, by = told
+    moved = (
+        Moved(promotion_id, asked, moved_id, bypass, rollback, valid_until, by or "nobody") if promotion_id else None
+    )
+    return Stay(target, number, version_id, since, until, deleted_at is not None, moved)
 
 
 def _column(stage: Stage, stays: Sequence[Stay]) -> Column:

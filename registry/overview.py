@@ -15,15 +15,17 @@ from lineage.models import ManifestFile
 from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
 from registry import earlier
-from registry.errors import ModelNotFound
+from registry.errors import ModelNotFound, VersionNotFound
 from registry.headline import TAG
 from registry.lifecycle import Stage, State
-from registry.models import Check, Following, Model, ModelTag, Occupancy, Promotion, Version
+from registry.models import Alias, Check, Following, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.policy import ALIAS_MARK, Terms
-from registry.queries import checks, files_of, find_version, occupancies
+from registry.queries import checks, files_of, find_version, occupancies, versions
+from registry.references import version_number
 from registry.ruling import Ruling, rulings
 
 FILES_SHOWN = 500
+HELD_SHOWN = 20  # stages that a version held
 
 
 # --- One model --------------------------------------------------------------------------------------------------------
@@ -54,9 +56,9 @@ def find_shown(actor: Actor, name: object) -> ModelShown:
     found = rows.filter(name=text.searchable(name)).first()
     if found is None:
         raise ModelNotFound(name=name)
-    muted = found.muted
+    muted = found.muted  # type: ignore[attr-defined]
     following = None if muted is None else Following(model=found, user_id=actor.user_id, muted=muted)
-    return ModelShown(found, found.all_tags, following)
+    return ModelShown(found, found.all_tags, following)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,34 @@ def open_promotions(model: Model) -> list[Promotion]:
 
 
 @dataclass(frozen=True)
+class VersionShown:
+    """A version with its model, manifest, registrar and stage; its tags by key, and the aliases that point at it."""
+
+    version: Version
+    tags: list[dict[str, str]]
+    aliases: list[str]
+
+
+def find_shown_version(actor: Actor, name: object, number: object) -> VersionShown:
+    """The version as its page shows it; ModelNotFound or VersionNotFound. One query."""
+    tags = VersionTag.objects.filter(version=OuterRef("pk")).order_by("key")
+    aliases = Alias.objects.filter(version=OuterRef("pk")).order_by("name")
+    rows = (
+        versions(actor)
+        .prefetch_related(None)
+        .annotate(
+            all_tags=ArraySubquery(tags.values(told=JSONObject(key="key", value="value"))),
+            all_aliases=ArraySubquery(aliases.values("name")),
+        )
+    )
+    found = rows.filter(model__name=text.searchable(name), number=version_number(number)).first()
+    if found is None:
+        find_shown(actor, name)
+        raise VersionNotFound(name=name, version=number)
+    return VersionShown(found, found.all_tags, found.all_aliases)
+
+
+@dataclass(frozen=True)
 class Move:
     """A stage that a version could be asked for, and in words what asking does."""
 
@@ -127,17 +157,18 @@ class VersionDetails:
 
 
 def version_details(version: Version) -> VersionDetails:
-    """What the page of a version shows besides it. Seven queries."""
+    """What the page of a version shows besides it. Six queries."""
     files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
     asked = version.promotions.select_related("model", "version", "requester", "decided_by")
     promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
+    history, holders = _stays(version)
     return VersionDetails(
         run=recorded([version.run_id]).get(version.run_id) if version.run_id else None,
         files=files,
         files_more=version.manifest.file_count - len(files) if version.manifest else 0,
         promotions=promotions,
-        history=tuple(occupancies(version).order_by("-started_at")[:20]),
-        moves=_moves(version, [promotion for promotion in promotions if promotion.state == State.OPEN]),
+        history=history,
+        moves=_moves(version, holders, [promotion for promotion in promotions if promotion.state == State.OPEN]),
         checks=tuple(checks(version).order_by("name")),
     )
 
@@ -170,9 +201,19 @@ def outcome(number: int, stage: str, displaced: Collection[int], *, done: bool =
     return ", ".join(lines)
 
 
-def _moves(version: Version, asked: Collection[Promotion]) -> tuple[Move, ...]:
-    exclusive = Occupancy.objects.filter(model_id=version.model_id, exclusive=True, ended_at__isnull=True)
-    holders = dict(exclusive.values_list("stage", "version__number"))
+def _stays(version: Version) -> tuple[tuple[Occupancy, ...], dict[str, int]]:
+    """The stages that a version held, the last first and at most HELD_SHOWN; and what holds each exclusive stage of its
+    model."""
+    alone = Occupancy.objects.filter(model=version.model_id, exclusive=True, ended_at__isnull=True)
+    own = occupancies(version).order_by("-started_at")[:HELD_SHOWN]
+    rows = list(own.union(alone.select_related("promotion__decided_by")))
+    history = sorted(
+        (row for row in rows if row.version_id == version.pk), key=lambda row: row.started_at, reverse=True
+    )
+    return tuple(history[:HELD_SHOWN]), {row.stage: row.number for row in rows if row.exclusive and not row.ended_at}
+
+
+def _moves(version: Version, holders: dict[str, int], asked: Collection[Promotion]) -> tuple[Move, ...]:
     open_for = {promotion.target: promotion for promotion in asked}
     ruled = rulings(version.model, list(Stage))
     return tuple(

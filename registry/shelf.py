@@ -53,9 +53,9 @@ class Search:
             raise UnknownStage(field="stage", value=stage, known=" and ".join(SERVING))
         named = [found.group(1).strip('"') for found in _TAG.finditer(q)] + ([tag] if tag else [])
         return cls(
-            words=text.free_text("q", " ".join(_TAG.sub(" ", q).split()), limit=1000, lines=False),
+            words=text.free_text("q", " ".join(_TAG.sub(" ", q).split()), limit=255, lines=False),
             tags=tuple(_tag(each) for each in named),
-            owner=text.free_text("owner", owner, limit=1000, lines=False),
+            owner=text.free_text("owner", owner, limit=150, lines=False),
             stage=stage,
         )
 

@@ -80,8 +80,8 @@ class Model(models.Model):
         indexes = [
             models.Index(fields=["workspace", "name", "id"], name="model_by_name"),
             models.Index(fields=["workspace", "-updated_at", "-id"], name="model_newest_first"),
-            # By three letters and more, for LIKE and ILIKE. On the name itself, of which PostgreSQL knows how many there
-            # are: of an expression in such an index it does not.
+            # By three letters and more, for LIKE and ILIKE. On the name itself, of which PostgreSQL knows how often a
+            # part occurs: of an expression in such an index it does not.
             GinIndex(fields=["name"], opclasses=["gin_trgm_ops"], name="model_by_part_of_name"),
         ]
 

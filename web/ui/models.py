@@ -21,11 +21,11 @@ from registry import overview, shelf
 from registry.headline import headlines, wanted
 from registry.lanes import Stay, places
 from registry.lifecycle import State
-from registry.queries import find_version, versions
+from registry.queries import versions
 from registry.ruling import rulings
 from registry.services import promotions, rollback
 from web.files import download
-from web.ui import snippets
+from web.ui import plots, snippets
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
 from web.ui.sparks import spark
@@ -170,13 +170,20 @@ def _version_page(
     stage: str = "",
     comment: str = "",
 ) -> HttpResponse:
-    found = find_version(actor, name, number)
+    shown = overview.find_shown_version(actor, name, number)
+    found = shown.version
     details = overview.version_details(found)
+    drawn = (
+        plots.shown([(details.run.run_id, f"v{found.number}")], request.GET.getlist("metrics")) if details.run else None
+    )
     context = {
         "version": found,
         "model": found.model,
+        "tags": shown.tags,
+        "aliases": shown.aliases,
         "details": details,
-        "snippets": snippets.load(found, next(iter(details.files), None)),
+        "drawn": drawn,
+        "ways_to_load": snippets.load(found, next(iter(details.files), None), shown.aliases),
         "may_ask": actor.may(Action.REQUEST_PROMOTION, found.model_id),
         "may_read_audit": actor.may(Action.READ_AUDIT, found.model_id),
         "refusal": refusal,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import quote
 
@@ -86,34 +87,48 @@ def ask_for_production() -> list[Snippet]:
     ]
 
 
-def load(version: Version, first: ManifestFile | None) -> list[Snippet]:
-    """How a version is loaded."""
+def load(version: Version, first: ManifestFile | None, aliases: Sequence[str] = ()) -> list[tuple[str, list[Snippet]]]:
+    """How a version is loaded, by the means: each with its snippets. `first` is one of its files, for an example."""
     name, number = version.model.name, version.number
-    snippets = [
+    api = f"{settings.VOUCH_URL}/api/v1"
+    by_mlflow = [
+        _loaded("Exactly this version", f"models:/{name}/{number}"),
+        _loaded("Whatever is in Production", f"models:/{name}/Production"),
+        *(_loaded(f"Whatever @{alias} points at", f"models:/{name}@{alias}") for alias in aliases[:1]),
+    ]
+    by_curl = [
         Snippet(
-            "mlflow, exactly this version",
-            f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/{number}")',
-        ),
-        Snippet(
-            "mlflow, whatever is in Production",
-            f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "models:/{name}/Production")',
-        ),
-        Snippet(
-            "curl, where and what it is",
+            "Where and what it is",
             f'curl -G -H "Authorization: Bearer $VOUCH_TOKEN" \\\n'
             f'  --data-urlencode "uri=models:/{name}/{number}" \\\n'
-            f"  {settings.VOUCH_URL}/api/v1/resolve",
-        ),
+            f"  {api}/resolve",
+        )
     ]
     if first is not None:
         path = quote(f"/api/v1/models/{name}/versions/{number}/files/{first.path}")
-        snippets.append(
+        by_curl.append(
             Snippet(
-                "curl, a file of it",
+                "A file of it",
                 f"curl -OJ -H \"Authorization: Bearer $VOUCH_TOKEN\" \\\n  '{settings.VOUCH_URL}{path}'",
             )
         )
-    return snippets
+    by_rest = [
+        Snippet(
+            "Follow Production: answers when it changes",
+            f"""GET {api}/resolve?uri=models:/{quote(name)}/Production&wait=30
+Authorization: Bearer vch-…
+If-None-Match: "the ETag of the last answer\"""",
+        ),
+        Snippet(
+            "Its files, each with its SHA-256",
+            f"GET {api}/resolve?uri=models:/{quote(name)}/{number}\nAuthorization: Bearer vch-…",
+        ),
+    ]
+    return [("mlflow", by_mlflow), ("curl", by_curl), ("REST", by_rest)]
+
+
+def _loaded(label: str, uri: str) -> Snippet:
+    return Snippet(label, f'import mlflow\n\nmlflow.pyfunc.load_model(\n    "{uri}")')
 
 
 def first_policy() -> list[Snippet]:

@@ -66,7 +66,7 @@ def timeline(name: str, lanes: Sequence[Lane], now: datetime.datetime) -> Timeli
     if not lanes:
         return None
     first = _first(lanes)
-    span = max(now - first, datetime.timedelta(minutes=1))
+    span = max(now - first, datetime.timedelta(seconds=1))
     return Timeline(
         rows=tuple(_row(lane, first, span, now) for lane in lanes),
         ticks=tuple(_tick(share, first, span) for share in _TICKS),
