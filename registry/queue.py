@@ -233,7 +233,9 @@ class Queue:
     def _why(self, promotion: Promotion, look: Outlook | None) -> str:
         if look is None:
             return promotion.reason
-        lines = [f"needs {missing}" for missing in look.missing]
+        # What holds it first: an approval alone would not do.
+        gates = [f"{judged.title}: {judged.verdict.reason}" for judged in look.failing]
+        lines = [f"needs {missing}" for missing in (*gates, *look.unvouched)]
         if look.stale:
             lines.append(
                 f"{len(look.stale)} approval{'s no longer count' if len(look.stale) > 1 else ' no longer counts'}"
