@@ -224,7 +224,7 @@ class Told:
 def told(refusal: Refusal, typed: Typed) -> Told:
     """The refusal in the words of the form."""
     gate = _GATE.fullmatch(refusal.at_field or "")
-    if isinstance(refusal, BadGate) and gate and not typed.as_yaml and int(gate[1]) < len(typed.gates):
+    if isinstance(refusal, BadGate | BadRules) and gate and not typed.as_yaml and int(gate[1]) < len(typed.gates):
         row, name = typed.gates[int(gate[1])], gate[2] or ""
         where = ", ".join(part for part in (f"Gate {row.place + 1}, {row.title}", label_of(name)) if part)
         return Told(row.in_words(refusal.context), _wrong(refusal, typed), refusal.code, where)
