@@ -24,6 +24,7 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
+EVERYWHERE = Scope()
 EVERYTHING: list[dict[str, Any]] = [
     {"gate": "metric_threshold", "metric": "auc", "at_least": 0.9},
     {"gate": "metric_threshold", "metric": "p95", "check": "latency", "at_most": 20},
@@ -39,7 +40,7 @@ EVERYTHING: list[dict[str, Any]] = [
 ]
 
 
-def previewed(actor: Actor, scope: Scope = Scope(), target: str = "Production", **rules: Any) -> Preview:
+def previewed(actor: Actor, scope: Scope = EVERYWHERE, target: str = "Production", **rules: Any) -> Preview:
     return preview(actor, scope, target, rules_of.checked(rules, target))
 
 
