@@ -68,6 +68,7 @@ urlpatterns = [
     path("models/<model:name>/compare", compare.compare, name="compare"),
     path("models/<model:name>/history", history.history, name="history"),
     path("models/<model:name>/versions/<number:number>/evidence", history.evidence, name="evidence"),
+    path("models/<model:name>/versions/<number:number>/evidence/page", history.evidence_page, name="evidence-page"),
     path("models/<model:name>/following", notifications.follow, name="follow"),
     path("models/<model:name>/rollback", models.roll_back, name="roll-back"),
     path("models/<model:name>/versions/<number:number>", models.version, name="version"),
