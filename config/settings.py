@@ -88,6 +88,7 @@ MIDDLEWARE = [
     "web.middleware.SignIn",
     "web.middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "web.middleware.Worded",
 ]
 
 # It looks for Django's own middleware by name; ours is a subclass.

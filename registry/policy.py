@@ -221,6 +221,17 @@ def in_words(terms: Terms, target: str) -> list[str]:
     return asks
 
 
+def differences(before: Terms, now: Terms, target: str) -> tuple[list[str], list[str]]:
+    """In words, what `now` says that `before` did not, and what it does not say any more; both empty for the same."""
+    then, said = _in_full(before, target), _in_full(now, target)
+    return [each for each in said if each not in then], [each for each in then if each not in said]
+
+
+def _in_full(terms: Terms, target: str) -> list[str]:
+    lasting = f"open for {terms.lifetime_days} day{'s' if terms.lifetime_days != 1 else ''}, then it expires"
+    return [*in_words(terms, target), lasting]
+
+
 # --- Which policy -----------------------------------------------------------------------------------------------------
 
 _DIRECT = Terms(name="shipped default, direct", approvals=0, exclusive=False, bypass=True, lifetime_days=30)

@@ -10,10 +10,12 @@ import structlog
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed
 from django.http.response import HttpResponseBase
 from django.middleware.csrf import CsrfViewMiddleware
 from django.utils.deprecation import MiddlewareMixin
+
+from web import errors
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -37,6 +39,19 @@ class RequestId:
         structlog.contextvars.bind_contextvars(request_id=name)
         response = self.get_response(request)
         response["X-Request-ID"] = name
+        return response
+
+
+class Worded:
+    """Gives a page to the refusals of a method, which Django answers with nothing; the token doors word their own."""
+
+    def __init__(self, get_response: Answer):
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if isinstance(response, HttpResponseNotAllowed) and not response.content and errors.is_page(request):
+            return errors.not_allowed(request, response)
         return response
 
 

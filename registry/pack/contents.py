@@ -100,7 +100,7 @@ class Contents:
 
 
 def contents(version: Version) -> Contents:
-    """What there is about `version`, which has its model, manifest, registrar and tags. At most twelve queries."""
+    """What there is about `version`, which has its model, manifest, registrar and tags. At most eleven queries."""
     related = "requester", "decided_by", "reviewed_by", "policy_revision__changed_by", "policy_revision__policy__model"
     own = list(version.promotions.select_related(*related).order_by("requested_at", "pk"))
     occupancies = list(version.occupancies.select_related("promotion").order_by("started_at", "pk"))
@@ -109,6 +109,7 @@ def contents(version: Version) -> Contents:
     given, renewed = _approvals(own), _revalidations(own)
     comments = Comment.objects.filter(version=version, deleted_at__isnull=True).select_related("author").order_by("pk")
     gates = _gates(own)
+    chain = AuditChain.objects.filter(subject_id=version.model_id).select_related("witness").first()
     return Contents(
         version=version,
         promotions=[_promotion(each, given[each.pk], renewed[each.pk], gates.get(each.entry_hash)) for each in own],
@@ -128,8 +129,8 @@ def contents(version: Version) -> Contents:
         ],
         intervals=[_interval(each) for each in held],
         run=recorded([version.run_id]).get(version.run_id) if version.run_id else None,
-        chain=AuditChain.objects.filter(subject_id=version.model_id).first(),
-        witness=AuditWitness.objects.filter(chain__subject_id=version.model_id).first(),
+        chain=chain,
+        witness=getattr(chain, "witness", None),
         newest_checkpoint=AuditCheckpoint.objects.order_by("-number").first(),
         concerned=sorted({str(each.pk) for each in own} | {str(each.promotion_id) for each in held if each.promotion}),
     )
@@ -168,7 +169,8 @@ def _approvals(own: list[Promotion]) -> dict[uuid.UUID, list[Approval]]:
 
 def _revalidations(own: list[Promotion]) -> dict[uuid.UUID, list[Revalidation]]:
     given: dict[uuid.UUID, list[Revalidation]] = defaultdict(list)
-    for word in Revalidation.objects.filter(promotion__in=own).select_related("reviewer").order_by("at", "pk"):
+    lasting = [each for each in own if each.valid_until]  # the others hold for ever
+    for word in Revalidation.objects.filter(promotion__in=lasting).select_related("reviewer").order_by("at", "pk"):
         given[word.promotion_id].append(word)
     return given
 

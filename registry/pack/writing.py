@@ -48,14 +48,23 @@ def packed(actor: Actor, name: object, number: object) -> Packed:
     For those who may read all of the model's audit log: raises Denied for others who can see the model, and
     ModelNotFound, VersionNotFound, BadVersionNumber.
     """
-    model = find_past_model(actor, name)
-    require(actor, Action.READ_AUDIT, None if model.deleted_at else model)
-    version = _version(model, number)
+    version = _readable(actor, name, number)
     file = cast(IO[bytes], tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY))  # noqa: SIM115  # the caller closes it
     _write(file, version)
     size = file.tell()
     file.seek(0)
-    return Packed(file, f"{model.name} v{version.number} evidence.zip".replace(" ", "-"), size)
+    return Packed(file, f"{version.model.name} v{version.number} evidence.zip".replace(" ", "-"), size)
+
+
+def shown(actor: Actor, name: object, number: object) -> dict[str, Any]:
+    """What the page of a pack tells, for the same people; at most fifteen queries."""
+    return _told(contents(_readable(actor, name, number)))
+
+
+def _readable(actor: Actor, name: object, number: object) -> Version:
+    model = find_past_model(actor, name)
+    require(actor, Action.READ_AUDIT, None if model.deleted_at else model)
+    return _version(model, number)
 
 
 def _version(model: Model, number: object) -> Version:
@@ -142,9 +151,14 @@ def _files(manifest: Manifest) -> Iterator[ManifestFile]:
 
 
 def _page(told: Contents, entries_written: int) -> list[bytes]:
+    context = {**_told(told), "entries": entries_written}
+    return [render_to_string("registry/evidence_pack.html", context).encode()]
+
+
+def _told(told: Contents) -> dict[str, Any]:
     manifest = told.version.manifest
     files = list(ManifestFile.objects.filter(manifest=manifest).order_by("path")[:_FILES_ON_PAGE]) if manifest else []
-    context = {
+    return {
         "told": told,
         "version": told.version,
         "about": told.about,
@@ -152,10 +166,8 @@ def _page(told: Contents, entries_written: int) -> list[bytes]:
         "manifest": manifest,
         "files": files,
         "files_more": manifest.file_count - len(files) if manifest else 0,
-        "entries": entries_written,
         "place": told.place,
     }
-    return [render_to_string("registry/evidence_pack.html", context).encode()]
 
 
 def _readme(told: Contents) -> list[bytes]:

@@ -24,6 +24,7 @@ from tests import make
 
 pytestmark = pytest.mark.django_db
 
+EVERYWHERE = Scope()
 EVERYTHING: list[dict[str, Any]] = [
     {"gate": "metric_threshold", "metric": "auc", "at_least": 0.9},
     {"gate": "metric_threshold", "metric": "p95", "check": "latency", "at_most": 20},
@@ -39,7 +40,7 @@ EVERYTHING: list[dict[str, Any]] = [
 ]
 
 
-def previewed(actor: Actor, scope: Scope = Scope(), target: str = "Production", **rules: Any) -> Preview:
+def previewed(actor: Actor, scope: Scope = EVERYWHERE, target: str = "Production", **rules: Any) -> Preview:
     return preview(actor, scope, target, rules_of.checked(rules, target))
 
 
@@ -115,11 +116,11 @@ def test_gates_are_put_to_what_was_there_then(requester: Actor, reviewer: Actor,
     assert told(previewed(maintainer, gates=[{"gate": "soak", "stage": "Staging", "hours": 1}])) == {
         "1 h in Staging": 3
     }
-    checks.report(requester, "churn", 3, name="bias", state="passed")
+    checks.report(requester, "churn", 3, check="bias", state="passed")
     assert told(previewed(maintainer, gates=[{"gate": "required_checks", "names": ["bias"]}])) == {
         "checks bias passed": 3
     }
-    assert counts(previewed(maintainer, gates=[{"gate": "digest"}])) == (0, 3, 0)
+    assert counts(previewed(maintainer, gates=[{"gate": "digest"}])) == (3, 0, 0)
 
 
 def test_what_a_run_measured_after_the_decision_is_not_told(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.http import HttpResponse
 from django.http.response import HttpResponseBase
+from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from accounts.actor import Actor
@@ -57,6 +58,13 @@ def evidence(request: PageRequest, actor: Actor, name: str, number: str) -> Http
     """The evidence pack of a version, to be saved."""
     packed = pack.packed(actor, name, number)
     return attachment(packed.file, name=packed.name, size=packed.size, kind="application/zip")
+
+
+@require_safe
+@signed_in
+def evidence_page(request: PageRequest, actor: Actor, name: str, number: str) -> HttpResponse:
+    """What the evidence pack tells, as a page to be read or printed."""
+    return show(request, "registry/evidence.html", {**pack.shown(actor, name, number), "now": timezone.now()})
 
 
 def _answer(model: Model, target: str, day: str) -> tuple[str, Refusal | None]:

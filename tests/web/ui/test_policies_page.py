@@ -49,7 +49,7 @@ def test_a_policy_shows_its_revisions_and_itself_as_a_file(viewer: Actor, mainta
     page = signed_in(viewer).get(policy.page)
     assert "<b>at first" not in page.content.decode()
     told = text_of(page)
-    assert "Revision 2 by maintainer just now after the incident an approval by 3 reviewers" in told
+    assert "Revision 2 by maintainer just now after the incident new: an approval by 3 reviewers" in told
     assert "Revision 1 by maintainer just now" in told
     assert "policies: - target: Production pattern: risk-* approvals: 3" in told
     assert signed_in(outsider).get(policy.page).status_code == 404
