@@ -63,9 +63,9 @@ def declared(manifests: Collection[Manifest]) -> dict[uuid.UUID, Declared]:
         return {}
     found: dict[uuid.UUID, list[_Frozen]] = {pk: [] for pk in wanted}
     rows = ManifestFile.objects.filter(manifest__in=wanted, path__in=paths).order_by("path")
-    for pk, *file in rows.values_list("manifest", "path", "sha256", "size"):
-        if file[0] in wanted[pk]:
-            found[pk].append(_Frozen(*file))
+    for pk, path, sha256, size in rows.values_list("manifest", "path", "sha256", "size"):
+        if path in wanted[pk]:
+            found[pk].append(_Frozen(path, sha256, size))
     return {pk: _together(files) for pk, files in found.items()}
 
 
