@@ -5,6 +5,9 @@
 document.documentElement.classList.add("scripted");
 if (navigator.clipboard) document.documentElement.classList.add("copies"); // not on plain http, other than on this machine
 
+// Where there is no room for all places, the one that one is at is in sight.
+document.querySelector(".places [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+
 document.addEventListener("click", async (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) {
     if (!menu.contains(event.target)) menu.open = false;
