@@ -184,7 +184,8 @@ def _went_to(line: Descent) -> list[Box]:
 
 def _stage(version: Version, held: Occupancy) -> Box:
     begun = f"{held.started_at:%-d %b %Y}"
-    detail = f"{begun} to {held.ended_at:%-d %b %Y}" if held.ended_at else f"since {begun}"
+    ended = f"{held.ended_at:%-d %b %Y}" if held.ended_at else ""
+    detail = f"since {begun}" if not ended else f"on {begun}" if ended == begun else f"{begun} to {ended}"
     href = held.promotion.page if held.promotion else _page(version)
     return Box("Is in" if held.ended_at is None else "Was in", held.stage, detail, href, emphasis=not held.ended_at)
 
