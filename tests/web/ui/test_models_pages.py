@@ -16,7 +16,7 @@ from lineage.services import metrics, runs
 from registry.lanes import IN_LANE, Lane, Moved, Stay, places
 from registry.models import Occupancy, Promotion, Version
 from registry.policy import Scope
-from registry.services import aliases, catalog, policies, promotions
+from registry.services import aliases, catalog, policies, promotions, webhooks
 from tests import make
 from tests.web.ui.conftest import signed_in, text_of, trained
 from tests.web.ui.test_pages import HOSTILE
@@ -209,3 +209,15 @@ def test_a_version_draws_what_its_run_measured_and_says_how_it_is_loaded(request
     assert client.get("/models/churn/versions/1?metrics=nix").status_code == 400
     assert client.get("/models/churn/versions/9").status_code == 404
     assert client.get("/models/nobody/versions/1").status_code == 404
+
+
+def test_asking_for_a_stage_says_which_webhooks_fire(requester: Actor, reviewer: Actor, maintainer: Actor) -> None:
+    make.model(requester)
+    make.in_production(requester, reviewer, make.version(requester))
+    make.version(requester)
+    webhooks.create(
+        maintainer, url="https://deploy.example.org/", verbs=["version.transitioned"], targets=["Production"]
+    )
+    said = text_of(signed_in(requester).get("/models/churn/versions/2"))
+    assert "v2 becomes Production, v1 becomes Archived, 1 webhook fires." in said
+    assert "At once: v2 becomes Staging." in said
