@@ -5,7 +5,7 @@ Who loads a version from a stage is recorded nowhere, so nothing is said of that
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from accounts.audit import Event
@@ -72,15 +72,19 @@ def affected(promotion: Promotion, displaced: Collection[Version]) -> Affected:
     )
 
 
-def webhooks_that_fire(version: Version, target: str, displaced: Collection[Version] = ()) -> Fired:
-    """The webhooks that fire when `version`, its model and manifest loaded, moves to `target` at once. One query.
+def webhooks_that_fire(version: Version, displaced: Mapping[str, Collection[Version]]) -> dict[str, Fired]:
+    """The webhooks that fire when `version`, its model and manifest loaded, moves to each of these targets. One query.
 
-    `target` is a stage, or '@' and an alias; `displaced` as for `affected`.
+    Each target, a stage or '@' and an alias, comes with what it displaces, as for `affected`.
     """
+    webhooks = list(listening(webhooks_of(version.model)))
     stage = getattr(version, "stage", Stage.NONE)
-    promotion = Promotion(model=version.model, version=version, target=target, from_stage=stage)
-    events = [of_promotion(Verb.PROMOTION_PROMOTED, promotion), *_moves(promotion, displaced)]
-    return _fired(would_fire(version.model, events, listening(webhooks_of(version.model))))
+    found = {}
+    for target, others in displaced.items():
+        promotion = Promotion(model=version.model, version=version, target=target, from_stage=stage)
+        events = [of_promotion(Verb.PROMOTION_PROMOTED, promotion), *_moves(promotion, others)]
+        found[target] = _fired(would_fire(version.model, events, webhooks))
+    return found
 
 
 def _moves(promotion: Promotion, displaced: Collection[Version]) -> list[Event]:

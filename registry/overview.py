@@ -15,12 +15,13 @@ from lineage.models import ManifestFile
 from lineage.provenance import Provenance, recorded
 from lineage.queries import FileNotThere
 from registry import earlier
+from registry.affected import Fired, webhooks_that_fire
 from registry.errors import ModelNotFound, VersionNotFound
 from registry.headline import TAG
 from registry.lifecycle import Stage, State
 from registry.models import Alias, Check, Following, Model, ModelTag, Occupancy, Promotion, Version, VersionTag
 from registry.policy import ALIAS_MARK, Terms
-from registry.queries import checks, files_of, find_version, occupancies, versions
+from registry.queries import checks, files_of, find_version, versions
 from registry.references import version_number
 from registry.ruling import Ruling, rulings
 
@@ -157,7 +158,7 @@ class VersionDetails:
 
 
 def version_details(version: Version) -> VersionDetails:
-    """What the page of a version shows besides it. Six queries."""
+    """What the page of a version shows besides it. Seven queries."""
     files = tuple(files_of(version).order_by("path")[:FILES_SHOWN]) if version.manifest else ()
     asked = version.promotions.select_related("model", "version", "requester", "decided_by")
     promotions = tuple(asked.order_by("-requested_at", "-id")[:20])
@@ -201,36 +202,48 @@ def outcome(number: int, stage: str, displaced: Collection[int], *, done: bool =
     return ", ".join(lines)
 
 
-def _stays(version: Version) -> tuple[tuple[Occupancy, ...], dict[str, int]]:
+def _stays(version: Version) -> tuple[tuple[Occupancy, ...], dict[str, Version]]:
     """The stages that a version held, the last first and at most HELD_SHOWN; and what holds each exclusive stage of its
     model."""
     alone = Occupancy.objects.filter(model=version.model_id, exclusive=True, ended_at__isnull=True)
-    own = occupancies(version).order_by("-started_at")[:HELD_SHOWN]
-    rows = list(own.union(alone.select_related("promotion__decided_by")))
+    loaded = ("promotion__decided_by", "version__manifest")
+    own = version.occupancies.order_by("-started_at")[:HELD_SHOWN]
+    rows = list(own.select_related(*loaded).union(alone.select_related(*loaded)))
     history = sorted(
         (row for row in rows if row.version_id == version.pk), key=lambda row: row.started_at, reverse=True
     )
-    return tuple(history[:HELD_SHOWN]), {row.stage: row.number for row in rows if row.exclusive and not row.ended_at}
+    holders = {row.stage: row.version for row in rows if row.exclusive and not row.ended_at}
+    for holder in holders.values():
+        holder.model = version.model
+    return tuple(history[:HELD_SHOWN]), holders
 
 
-def _moves(version: Version, holders: dict[str, int], asked: Collection[Promotion]) -> tuple[Move, ...]:
+def _moves(version: Version, holders: Mapping[str, Version], asked: Collection[Promotion]) -> tuple[Move, ...]:
     open_for = {promotion.target: promotion for promotion in asked}
     ruled = rulings(version.model, list(Stage))
-    return tuple(
-        _move(version, stage, holders, open_for.get(stage), ruled)
+    displaced: dict[str, list[Version]] = {
+        stage: [holders[stage]] if ruled[stage].terms.exclusive and stage in holders else []
         for stage in (Stage.STAGING, Stage.PRODUCTION, Stage.ARCHIVED)
         if stage != version.stage
+    }
+    fired = webhooks_that_fire(version, displaced)
+    return tuple(
+        _move(version, Stage(stage), [other.number for other in others], fired[stage], open_for.get(stage), ruled)
+        for stage, others in displaced.items()
     )
 
 
 def _move(
-    version: Version, stage: Stage, holders: dict[str, int], asked: Promotion | None, ruled: Mapping[str, Ruling]
+    version: Version,
+    stage: Stage,
+    displaced: Collection[int],
+    fired: Fired,
+    asked: Promotion | None,
+    ruled: Mapping[str, Ruling],
 ) -> Move:
-    terms = ruled[stage].terms
-    displaced = [holders[stage]] if terms.exclusive and stage in holders else []
-    words = outcome(version.number, stage, displaced)
     direct = ruled[stage].free
-    words = f"At once: {words}." if direct else f"Nothing changes yet. Once {_asked(terms)}: {words}."
+    happens = outcome(version.number, stage, displaced) + (f", {fired}" if fired.count else "")
+    words = f"At once: {happens}." if direct else f"Nothing changes yet. Once {_asked(ruled[stage].terms)}: {happens}."
     if ruled[version.stage].terms.exclusive:
         words += f" Nothing is in {version.stage} after that, so whatever loads it from there finds none."
     return Move(stage, direct, words, asked)

@@ -98,15 +98,28 @@ def numbers(asked: Sequence[str]) -> list[int]:
 
     Raises BadVersions, TooManyVersions.
     """
-    written = [each.strip().removeprefix("v") for value in asked for each in value.split(",") if each.strip()]
-    if bad := next((each for each in written if not (each.isascii() and each.isdigit() and len(each) <= 9)), None):
+    written = _written(asked)
+    if bad := next((each for each in written if not _is_number(each)), None):
         raise BadVersions(value=bad)
-    chosen = list(dict.fromkeys(int(each) for each in written))
+    chosen = named(asked)
     if len(chosen) > MOST:
         raise TooManyVersions(count=len(chosen))
     if len(chosen) < LEAST:
         raise BadVersions(value=", ".join(written))
     return chosen
+
+
+def named(asked: Sequence[str]) -> list[int]:
+    """Those numbers alone that can be read, each once."""
+    return list(dict.fromkeys(int(each) for each in _written(asked) if _is_number(each)))
+
+
+def _written(asked: Sequence[str]) -> list[str]:
+    return [each.strip().removeprefix("v") for value in asked for each in value.split(",") if each.strip()]
+
+
+def _is_number(written: str) -> bool:
+    return written.isascii() and written.isdigit() and len(written) <= 9
 
 
 def side_by_side(actor: Actor, model: Model, chosen: Sequence[int], axes: Sequence[str] = ()) -> SideBySide:

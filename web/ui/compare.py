@@ -10,7 +10,7 @@ from core.errors import Refusal
 from registry.models import Model
 from registry.overview import find_shown
 from registry.queries import versions
-from registry.side_by_side import AXES, MOST, SideBySide, numbers, side_by_side
+from registry.side_by_side import AXES, SideBySide, named, numbers, side_by_side
 from web.ui.charts import Across, parallel
 from web.ui.desk import PageRequest, show, signed_in
 from web.ui.errors import status_of
@@ -50,8 +50,7 @@ def _choose(request: PageRequest, actor: Actor, model: Model, refusal: Refusal) 
         "model": model,
         "refusal": refusal,
         "offered": offered,
-        "asked": request.GET.getlist("versions"),
-        "most": MOST,
+        "asked": named(request.GET.getlist("versions")),
     }
     return show(request, "registry/compare.html", context, status=status_of(refusal))
 
