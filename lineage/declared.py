@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-import uuid
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -18,8 +17,7 @@ import structlog
 from core import plain_yaml
 from core.errors import shown
 from core.plain_yaml import BadYaml
-from lineage.inspection import Contents
-from lineage.models import Manifest, ManifestFile
+from lineage.inspection import Contents, Listed
 from lineage.storage import store
 
 READ_LIMIT = 256 * 1024  # bytes; a longer file is not opened
@@ -45,31 +43,7 @@ class Declared:
     unread: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class _Frozen:
-    path: str
-    sha256: str
-    size: int
-
-
-def declared(manifests: Collection[Manifest]) -> dict[uuid.UUID, Declared]:
-    """What the files of each of these manifests declare, by its id; nothing of one that nobody has looked into.
-
-    One query, and a read of each small file that this process has not read lately: not to be called in a transaction.
-    """
-    wanted = {manifest.pk: _wanted(manifest.contents) for manifest in manifests if manifest.contents}
-    paths = {path for each in wanted.values() for path in each}
-    if not paths:
-        return {}
-    found: dict[uuid.UUID, list[_Frozen]] = {pk: [] for pk in wanted}
-    rows = ManifestFile.objects.filter(manifest__in=wanted, path__in=paths).order_by("path")
-    for pk, path, sha256, size in rows.values_list("manifest", "path", "sha256", "size"):
-        if path in wanted[pk]:
-            found[pk].append(_Frozen(path, sha256, size))
-    return {pk: _together(files) for pk, files in found.items()}
-
-
-def _wanted(contents: Contents | None) -> set[str]:
+def declaring(contents: Contents | None) -> set[str]:
     """The paths of the MLmodel file, of what lies beside it and says what it runs with, and of the first model card."""
     if contents is None:
         return set()
@@ -78,17 +52,16 @@ def _wanted(contents: Contents | None) -> set[str]:
     return {path for path in (contents.mlmodel, *contents.model_cards[:1], *near) if path}
 
 
-def _kind(path: str) -> str:
-    name = path.rpartition("/")[2].lower()
-    kinds = {"pip": _PIPS, "conda": _CONDAS, "python": _PYTHONS, "mlmodel": {"mlmodel"}}
-    return next((kind for kind, names in kinds.items() if name in names), "")
+def declared(files: Iterable[Listed]) -> Declared:
+    """What these files declare, those that `declaring` named.
 
-
-def _together(files: Collection[_Frozen]) -> Declared:
+    Each is read unless this process has read it lately: not to be called in a transaction.
+    """
     pins: dict[str, list[str]] = {}
     columns: dict[str, str] = {}
     card, unread = "", []
-    for file in files:
+    looked_at = list(files)
+    for file in looked_at:
         kind = _kind(file.path)
         limit = READ_LIMIT if kind else _CARD_LIMIT
         if file.size > limit:
@@ -110,7 +83,13 @@ def _together(files: Collection[_Frozen]) -> Declared:
         else:
             card = said[0][1]
     packages = {name: ", ".join(said) for name, said in list(pins.items())[:_MOST]}
-    return Declared(packages, columns, card, tuple(file.path for file in files), tuple(unread))
+    return Declared(packages, columns, card, tuple(file.path for file in looked_at), tuple(unread))
+
+
+def _kind(path: str) -> str:
+    name = path.rpartition("/")[2].lower()
+    kinds = {"pip": _PIPS, "conda": _CONDAS, "python": _PYTHONS, "mlmodel": {"mlmodel"}}
+    return next((kind for kind, names in kinds.items() if name in names), "")
 
 
 @lru_cache(maxsize=256)

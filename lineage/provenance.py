@@ -120,28 +120,39 @@ class FileChange:
 
 @dataclass(frozen=True)
 class FileChanges:
-    """The files that differ, by path and at most KEPT of them, and how many differ in all."""
+    """The files that differ, by path and at most KEPT of them, and how many differ in all.
+
+    `also` are those that were asked for by their paths, whether they differ or not.
+    """
 
     shown: tuple[FileChange, ...]
     total: int
+    also: tuple[FileChange, ...] = ()
 
 
 _CHANGED = f"""
-WITH b AS (SELECT path, sha256, size FROM lineage_manifestfile WHERE manifest_id = %s),
-     a AS (SELECT path, sha256, size FROM lineage_manifestfile WHERE manifest_id = %s)
-SELECT coalesce(a.path, b.path) AS path, b.sha256, b.size, a.sha256, a.size, count(*) OVER ()
-  FROM b FULL JOIN a ON a.path = b.path
- WHERE a.sha256 IS DISTINCT FROM b.sha256
- ORDER BY path
- LIMIT {KEPT}
+WITH b AS (SELECT path, sha256, size FROM lineage_manifestfile WHERE manifest_id = %(before)s),
+     a AS (SELECT path, sha256, size FROM lineage_manifestfile WHERE manifest_id = %(after)s),
+     f AS (SELECT coalesce(a.path, b.path) AS path, b.sha256 AS before, b.size AS before_size,
+                  a.sha256 AS after, a.size AS after_size
+             FROM b FULL JOIN a ON a.path = b.path)
+SELECT false AS asked, d.* FROM
+  (SELECT f.*, count(*) OVER () FROM f WHERE after IS DISTINCT FROM before ORDER BY path LIMIT {KEPT}) d
+UNION ALL
+SELECT true, f.*, 0 FROM f WHERE path = ANY(%(also)s)
 """  # noqa: S608 - the only thing put in is a number of ours
 
 
-def file_changes(before: uuid.UUID | None, after: uuid.UUID | None) -> FileChanges:
-    """How the files of the manifest `after` differ from those of `before`. One query, or none for the same one."""
-    if before == after:
+def file_changes(before: uuid.UUID | None, after: uuid.UUID | None, *, also: Collection[str] = ()) -> FileChanges:
+    """How the files of the manifest `after` differ from those of `before`, and the files with the paths `also` of both.
+
+    One query, or none where there is nothing to ask.
+    """
+    if before == after and not also:
         return FileChanges((), 0)
     with connection.cursor() as cursor:
-        cursor.execute(_CHANGED, [before, after])
+        cursor.execute(_CHANGED, {"before": before, "after": after, "also": list(also)})
         rows = cursor.fetchall()
-    return FileChanges(tuple(FileChange(*row[:5]) for row in rows), rows[0][5] if rows else 0)
+    shown = sorted((FileChange(*row[1:6]) for row in rows if not row[0]), key=lambda file: file.path)
+    wanted = sorted((FileChange(*row[1:6]) for row in rows if row[0]), key=lambda file: file.path)
+    return FileChanges(tuple(shown), next((row[6] for row in rows if not row[0]), 0), tuple(wanted))

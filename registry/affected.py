@@ -8,6 +8,9 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+from django.db.models import Count, OuterRef, Subquery
+from django.db.models.functions import Coalesce
+
 from accounts.audit import Event
 from accounts.verbs import Verb
 from registry.lifecycle import Stage
@@ -21,6 +24,19 @@ _VERBS = {
     "reject": Verb.PROMOTION_REJECTED,
     "withdraw": Verb.PROMOTION_WITHDRAWN,
 }
+
+
+# How many people follow the model of each promotion, as an annotation: a page has it with the promotion itself.
+FOLLOWERS = Coalesce(
+    Subquery(
+        Following.objects.filter(model=OuterRef("model"), muted=False, user__is_active=True)
+        .order_by()
+        .values("model")
+        .annotate(count=Count("pk"))
+        .values("count")
+    ),
+    0,
+)
 
 
 @dataclass(frozen=True)
@@ -49,10 +65,11 @@ class Affected:
     withdraw: Fired
 
 
-def affected(promotion: Promotion, displaced: Collection[Version]) -> Affected:
+def affected(promotion: Promotion, displaced: Collection[Version], followers: int) -> Affected:
     """Who is affected by each act on an open promotion, whose model and version with manifest are loaded.
 
-    `displaced` are the versions that it archives, or from which it takes the alias, with their manifests. Two queries.
+    `displaced` are the versions that it archives, or from which it takes the alias, with their manifests;
+    `followers` is how many people follow the model (`FOLLOWERS`). One query.
     """
     model = promotion.model
     webhooks = list(listening(webhooks_of(model)))
@@ -63,7 +80,7 @@ def affected(promotion: Promotion, displaced: Collection[Version]) -> Affected:
     moved = _moves(promotion, displaced)
     approved = of_promotion(Verb.PROMOTION_APPROVED, promotion)
     return Affected(
-        followers=Following.objects.filter(model=model, muted=False, user__is_active=True).count(),
+        followers=followers,
         carried_out=fired(approved, of_promotion(Verb.PROMOTION_PROMOTED, promotion), *moved),
         approve=fired(approved),
         bypass=fired(of_promotion(_VERBS["bypass"], promotion), *moved),

@@ -10,6 +10,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from lineage.declared import declaring
 from lineage.provenance import KEPT, FileChanges, Provenance, file_changes, recorded
 from registry.gates import Judged
 from registry.models import Version
@@ -97,11 +98,18 @@ _HIGHER_IS_BETTER = re.compile(
 )
 
 
-def compare(candidate: Version, incumbent: Version | None, judged: Collection[Judged] = ()) -> Comparison:
-    """What a reviewer compares, with what the gates of the policy say of metrics. Two queries; both versions come with
-    their manifests."""
+def compare(
+    candidate: Version,
+    incumbent: Version | None,
+    judged: Collection[Judged] = (),
+    known: Mapping[uuid.UUID, Provenance] | None = None,
+) -> Comparison:
+    """What a reviewer compares, with what the gates of the policy say of metrics.
+
+    Both versions come with their manifests; `known` is what is known of runs already. Two queries, or one when all are.
+    """
     run_ids = {version.run_id for version in (candidate, incumbent) if version and version.run_id}
-    runs = recorded(run_ids)
+    runs = {**(known or {}), **recorded(run_ids - (known or {}).keys())}
     after = _side(candidate, runs)
     before = _side(incumbent, runs) if incumbent else None
     params, params_same = differences(_params(before), _params(after))
@@ -117,8 +125,16 @@ def compare(candidate: Version, incumbent: Version | None, judged: Collection[Ju
         datasets_same=datasets_same,
         facts=_facts(before, after),
         description=text_diff(incumbent.description if incumbent else "", candidate.description),
-        files=file_changes(incumbent.manifest_id if incumbent else None, candidate.manifest_id),
+        files=file_changes(
+            incumbent.manifest_id if incumbent else None,
+            candidate.manifest_id,
+            also=_declaring(candidate) | (_declaring(incumbent) if incumbent else set()),
+        ),
     )
+
+
+def _declaring(version: Version) -> set[str]:
+    return declaring(version.manifest.contents) if version.manifest else set()
 
 
 def metric_rows(before: Mapping[str, float], after: Mapping[str, float]) -> tuple[MetricRow, ...]:

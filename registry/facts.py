@@ -7,47 +7,48 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from django.db.models import F, OuterRef, QuerySet, Subquery, Window
-from django.db.models.functions import RowNumber
+from django.db.models import Case, OuterRef, QuerySet, Subquery, When
+from django.db.models.functions import Substr
 
 from lineage.models import Manifest
 from lineage.provenance import Provenance, recorded
 from registry.gates import GATES, Candidate, CheckFacts, CheckState, Definition, Facts, Files, RunFacts, Stay
-from registry.models import Alias, Check, Occupancy, Promotion, Version, VersionTag
-
-_STAYS = 100  # of one version: the newest
-_QUOTED = 200  # characters of a check's summary, in the reasons of gates
+from registry.models import Alias, Check, Occupancy, Promotion, Version
+from registry.noted import QUOTED, noted
+from registry.policy import ALIAS_MARK
 
 
 def incumbents_of(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     """For each promotion that would replace a version, that version with its manifest and registrar.
 
-    At most two queries: one when some are for stages, one when some are for aliases.
+    At most two queries.
     """
-    found: dict[uuid.UUID, Version] = {}
-    if any(promotion.stage for promotion in promotions):
-        found |= _in_stages([promotion for promotion in promotions if promotion.stage])
-    if any(promotion.alias for promotion in promotions):
-        found |= _at_aliases([promotion for promotion in promotions if promotion.alias])
-    return found
-
-
-def _in_stages(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
     if len(promotions) == 1:  # what a decision asks under the model's lock: a plain statement is made sooner
-        return {promotion.pk: version for promotion in promotions if (version := _in_stage(promotion))}
-    return _held_by_another(promotions, Occupancy.objects.filter(ended_at__isnull=True).order_by("-number"))
+        one = next(iter(promotions))
+        there = _at_alias(one) if one.alias else _in_stage(one)
+        return {one.pk: there} if there else {}
+    held = Occupancy.objects.filter(ended_at__isnull=True, model=OuterRef("model"), stage=OuterRef("target"))
+    pointed = Alias.objects.filter(model=OuterRef("model"), name=Substr(OuterRef("target"), 2))
+    first = Case(
+        When(target__startswith=ALIAS_MARK, then=Subquery(_another(pointed).values("version")[:1])),
+        default=Subquery(_another(held).order_by("-number").values("version")[:1]),
+    )
+    return _versions_by(promotions, first)
 
 
-def _held_by_another(promotions: Collection[Promotion], held: QuerySet[Occupancy]) -> dict[uuid.UUID, Version]:
-    """For each promotion to a stage, the version of the first of `held` that is another's there. One query."""
-    first = held.filter(model=OuterRef("model"), stage=OuterRef("target")).exclude(version=OuterRef("version"))
+def _another(rows: QuerySet[Any]) -> QuerySet[Any]:
+    return rows.exclude(version=OuterRef("version"))
+
+
+def _versions_by(promotions: Collection[Promotion], first: Any) -> dict[uuid.UUID, Version]:
+    """For each promotion, the version whose id the expression `first` gives, if any. Two queries."""
     asked = Promotion.objects.filter(pk__in=[promotion.pk for promotion in promotions])
-    of = dict(asked.annotate(first=Subquery(first.values("pk")[:1])).values_list("pk", "first"))
-    rows = Occupancy.objects.filter(pk__in=[pk for pk in of.values() if pk])
-    found = {row.pk: row.version for row in rows.select_related("version__manifest", "version__registrar")}
-    return {promotion: found[pk] for promotion, pk in of.items() if pk}
+    of = dict(asked.annotate(first=first).values_list("pk", "first"))
+    ids = {version for version in of.values() if version}
+    found = Version.objects.select_related("manifest", "registrar").in_bulk(ids) if ids else {}
+    return {promotion: found[version] for promotion, version in of.items() if version}
 
 
 def _in_stage(promotion: Promotion) -> Version | None:
@@ -57,39 +58,40 @@ def _in_stage(promotion: Promotion) -> Version | None:
     return newest.version if newest else None
 
 
-def _at_aliases(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
-    pointers = Alias.objects.filter(
-        model__in={promotion.model_id for promotion in promotions},
-        name__in={promotion.alias for promotion in promotions},
-    ).select_related("version__manifest", "version__registrar")
-    at = {(pointer.model_id, pointer.name): pointer.version for pointer in pointers}
-    return {
-        promotion.pk: version
-        for promotion in promotions
-        if (version := at.get((promotion.model_id, promotion.alias))) and version.pk != promotion.version_id
-    }
+def _at_alias(promotion: Promotion) -> Version | None:
+    pointer = Alias.objects.filter(model=promotion.model_id, name=promotion.alias).exclude(version=promotion.version_id)
+    there = pointer.select_related("version__manifest", "version__registrar").first()
+    return there.version if there else None
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What the gates of each promotion look at, by its id; and what the runs recorded that they look at, by theirs."""
+
+    facts: Mapping[uuid.UUID, Facts]
+    runs: Mapping[uuid.UUID, Provenance]
 
 
 def facts_of(
     promotions: Collection[Promotion], incumbents: Mapping[uuid.UUID, Version], now: datetime.datetime
-) -> dict[uuid.UUID, Facts]:
-    """What the gates of each promotion look at, by its id. At most four queries; none when no promotion has a gate.
+) -> Gathered:
+    """What the gates of each promotion look at. At most two queries; none when no promotion has a gate.
 
-    One more when some are compared with what is there, into a stage where nothing is: they are compared with what was
+    Two more when some are compared with what is there, into a stage where nothing is: they are compared with what was
     there last, or emptying the stage first would be a way past the gate.
 
     Their models, versions and manifests are loaded.
     """
     gated = [promotion for promotion in promotions if promotion.terms.gates]
     if not gated:
-        return {}
+        return Gathered({}, {})
     versions = {promotion.version_id: promotion.version for promotion in gated}
     before = {promotion.pk: incumbents[promotion.pk] for promotion in gated if promotion.pk in incumbents}
     before |= _there_last([promotion for promotion in gated if promotion.pk not in before])
     versions |= {version.pk: version for version in before.values()}
     reads = {each for promotion in gated for asked in promotion.terms.gates for each in GATES[asked["gate"]].reads}
     known = _Known.of(versions.values(), reads)
-    return {
+    facts = {
         promotion.pk: Facts(
             candidate=known.candidate(promotion.version, promotion.model.description),
             incumbent=known.candidate(before[promotion.pk]) if promotion.pk in before else None,
@@ -97,6 +99,7 @@ def facts_of(
         )
         for promotion in gated
     }
+    return Gathered(facts, known.runs)
 
 
 def _there_last(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
@@ -105,7 +108,9 @@ def _there_last(promotions: Collection[Promotion]) -> dict[uuid.UUID, Version]:
         for promotion in promotions
         if promotion.stage and any(asked["gate"] == "not_worse" for asked in promotion.terms.gates)
     ]
-    return _held_by_another(compared, Occupancy.objects.order_by("-started_at")) if compared else {}
+    held = Occupancy.objects.filter(model=OuterRef("model"), stage=OuterRef("target"))
+    last = Subquery(_another(held).order_by("-started_at").values("version")[:1])
+    return _versions_by(compared, last) if compared else {}
 
 
 @dataclass(frozen=True)
@@ -119,13 +124,13 @@ class _Known:
 
     @classmethod
     def of(cls, versions: Collection[Version], reads: Collection[str]) -> _Known:
-        """What `reads` names of these versions. A query for each."""
-        ids = [version.pk for version in versions]
+        """What `reads` names of these versions. A query for the runs, and one for all the rest."""
+        rest = noted([version.pk for version in versions], reads)
         return cls(
             runs=recorded({version.run_id for version in versions if version.run_id}) if "run" in reads else {},
-            tags=_tags(ids) if "tags" in reads else {},
-            checks=newest_checks(ids) if "checks" in reads else {},
-            stays=_newest_stays(ids) if "stays" in reads else {},
+            tags=rest.tags,
+            checks=rest.checks,
+            stays=rest.stays,
         )
 
     def candidate(self, version: Version, model_description: str = "") -> Candidate:
@@ -141,15 +146,6 @@ class _Known:
         )
 
 
-def newest_checks(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, CheckFacts]]:
-    """The newest report of each check on these versions, by version and name; with those of others. One query."""
-    reports: dict[tuple[uuid.UUID, str], list[Check]] = defaultdict(list)
-    newest = Check.objects.filter(version__in=version_ids).order_by("version", "name", "reporter", "-id")
-    for check in newest.distinct("version", "name", "reporter").select_related("reporter"):
-        reports[check.version_id, check.name].append(check)
-    return _by_name(reports)
-
-
 _Key = TypeVar("_Key")
 
 
@@ -163,15 +159,7 @@ def _by_name(reports: Mapping[tuple[_Key, str], list[Check]]) -> dict[_Key, dict
 
 
 def _reported(check: Check) -> CheckFacts:
-    return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary[:_QUOTED], check.values)
-
-
-def _tags(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, dict[str, str]]:
-    found: dict[uuid.UUID, dict[str, str]] = defaultdict(dict)
-    tags = VersionTag.objects.filter(version__in=version_ids)
-    for version_id, key, value in tags.values_list("version", "key", "value"):
-        found[version_id][key] = value
-    return found
+    return CheckFacts(CheckState(check.state), check.reporter.username, check.at, check.summary[:QUOTED], check.values)
 
 
 # --- What gates looked at when something was decided ------------------------------------------------------------------
@@ -244,16 +232,6 @@ def _checks_then(
         promotion, version = sides[getattr(check, "place") - 1]  # noqa: B009 - no column of the table
         reports[(promotion.pk, version.pk), check.name].append(check)
     return _by_name(reports)
-
-
-def _newest_stays(version_ids: Collection[uuid.UUID]) -> dict[uuid.UUID, list[Stay]]:
-    place = Window(RowNumber(), partition_by="version", order_by=F("started_at").desc())
-    held = Occupancy.objects.filter(version__in=version_ids).annotate(place=place).filter(place__lte=_STAYS)
-    stays: dict[uuid.UUID, list[Stay]] = defaultdict(list)
-    rows = held.order_by("started_at").values_list("version", "stage", "started_at", "ended_at")
-    for version_id, stage, started_at, ended_at in rows:
-        stays[version_id].append(Stay(stage, started_at, ended_at))
-    return stays
 
 
 def _files(manifest: Manifest) -> Files:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lineage.declared import Declared, declared
+from lineage.declared import Declared, declared, declaring
+from lineage.inspection import Listed
+from lineage.provenance import FileChanges
 from registry.comparison import Difference, differences
 from registry.models import Version
 from registry.text_diff import TextDiff, text_diff
@@ -31,14 +32,14 @@ class Inside:
     unread: tuple[str, ...]
 
 
-def inside(candidate: Version, incumbent: Version | None) -> Inside:
-    """What changed in what two versions' files declare, whose manifests are loaded. One query, and small files read.
+def inside(candidate: Version, incumbent: Version | None, files: FileChanges) -> Inside:
+    """What changed in what two versions' files declare, whose manifests are loaded.
 
-    Not to be called in a transaction.
+    `files` has the files of both that declare something. They are read, so not to be called in a transaction.
     """
-    manifests = [version.manifest for version in (candidate, incumbent) if version and version.manifest]
-    found = declared(manifests)
-    after, before = _of(candidate, found), _of(incumbent, found)
+    now_there = [Listed(f.path, f.after, f.after_size) for f in files.also if f.after and f.after_size is not None]
+    then_there = [Listed(f.path, f.before, f.before_size) for f in files.also if f.before and f.before_size is not None]
+    after, before = _of(candidate, now_there), _of(incumbent, then_there)
     now, then = after or _NOTHING, before or _NOTHING
     packages, packages_same = differences(then.packages, now.packages)
     columns, columns_same = differences(then.columns, now.columns)
@@ -56,8 +57,9 @@ def inside(candidate: Version, incumbent: Version | None) -> Inside:
     )
 
 
-def _of(version: Version | None, found: Mapping[uuid.UUID, Declared]) -> Declared | None:
-    """What a version's files declare: nothing where they declare nothing, None where nobody looked into them."""
+def _of(version: Version | None, files: Sequence[Listed]) -> Declared | None:
+    """What a version's files declare; None where nobody looked into them."""
     if version is None or version.manifest is None or version.manifest.contents is None:
         return None
-    return found.get(version.manifest.pk, _NOTHING)
+    wanted = declaring(version.manifest.contents)
+    return declared(file for file in files if file.path in wanted)

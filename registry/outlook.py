@@ -9,19 +9,16 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from django.db.models import Q
-from django.db.models.functions import Coalesce
 from django.utils import timezone
 
 from accounts.actor import Actor
-from accounts.models import User
-from accounts.queries import holders_by_model
 from accounts.roles import NEEDS, Action
+from lineage.provenance import Provenance
 from registry.evidence import Evidence
 from registry.facts import facts_of, incumbents_of
 from registry.gates import Judged, judge
 from registry.models import Approval, Promotion, Version
-from registry.parts import had_part
+from registry.parts import people
 from registry.policy import Terms
 
 
@@ -39,6 +36,7 @@ class Outlook:
     persons_teams: Mapping[int, Collection[str]]  # the same under any account of the giver's person
     excluded: Mapping[int, str]  # users who had part in it and may not vouch for it, each with the reason in words
     at: datetime.datetime
+    runs: Mapping[uuid.UUID, Provenance]  # what the gates looked at of runs, by the run's id
 
     def with_approval(self, approval: Approval) -> Outlook:
         """The same once `approval` is given, by somebody for whom the outlook was made as well (`giver`)."""
@@ -120,32 +118,31 @@ def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
 def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ()) -> dict[uuid.UUID, Outlook]:
     """The same for several promotions of one workspace, by id.
 
-    At most thirteen queries however many they are, when their models and versions with manifests are loaded; five when
-    no policy has gates or teams.
+    At most eight queries however many they are, when their models and versions with manifests are loaded; four when no
+    policy has gates.
     """
     now = timezone.now()
     incumbents = incumbents_of(promotions)
-    facts = facts_of(promotions, incumbents, now)
+    gathered = facts_of(promotions, incumbents, now)
     given = _approvals(promotions)
-    outside = had_part(promotions)
     givers = {approval.reviewer_id for approvals in given.values() for approval in approvals} | set(givers)
-    reviewers = reviewers_among(promotions, givers)
-    teams, persons_teams = teams_among(promotions, givers)
+    who = people(promotions, givers)
     found = {}
     for promotion in promotions:
         terms, incumbent = promotion.terms, incumbents.get(promotion.pk)
-        judged = judge(terms.gates, facts[promotion.pk]) if terms.gates else ()
+        judged = judge(terms.gates, gathered.facts[promotion.pk]) if terms.gates else ()
         found[promotion.pk] = Outlook(
             terms=terms,
             evidence=evidence_of(promotion, incumbent, judged),
             incumbent=incumbent,
             judged=judged,
             given=tuple(given[promotion.pk]),
-            reviewers=reviewers.get(promotion.model_id, set()),
-            teams=teams,
-            persons_teams=persons_teams,
-            excluded=outside[promotion.pk],
+            reviewers=who.reviewers[promotion.model_id],
+            teams=who.teams,
+            persons_teams=who.persons_teams,
+            excluded=who.excluded[promotion.pk],
             at=now,
+            runs=gathered.runs,
         )
     return found
 
@@ -165,25 +162,13 @@ def evidence_of(promotion: Promotion, incumbent: Version | None, judged: Collect
     )
 
 
-def evidences(promotions: Collection[Promotion]) -> dict[uuid.UUID, Evidence]:
-    """The evidence alone, by the promotion's id. At most six queries, whatever their number."""
-    incumbents = incumbents_of(promotions)
-    facts = facts_of(promotions, incumbents, timezone.now())
-    return {
-        promotion.pk: evidence_of(
-            promotion,
-            incumbents.get(promotion.pk),
-            judge(promotion.terms.gates, facts[promotion.pk]) if promotion.pk in facts else (),
-        )
-        for promotion in promotions
-    }
-
-
 def may_ask_for_reviews(actor: Actor, promotion: Promotion) -> bool:
     """Whether the actor may say who is asked to review it: who asked for it may, and who reviews. At most one query."""
     if not actor.may(Action.REQUEST_PROMOTION, promotion.model_id):
         return False
-    if NEEDS[Action.APPROVE_PROMOTION].roles & actor.roles_for(promotion.model_id):
+    if promotion.requester_id == actor.user_id or NEEDS[Action.APPROVE_PROMOTION].roles & actor.roles_for(
+        promotion.model_id
+    ):
         return True
     return promotion.askers.filter(pk=actor.user_id).exists()
 
@@ -194,39 +179,3 @@ def _approvals(promotions: Collection[Promotion]) -> dict[uuid.UUID, list[Approv
     for approval in rows.select_related("reviewer").order_by("at"):
         given[approval.promotion_id].append(approval)
     return given
-
-
-def reviewers_among(promotions: Collection[Promotion], givers: Collection[int]) -> dict[uuid.UUID, set[int]]:
-    """Those of the givers who may review each model now."""
-    if not givers:
-        return {}
-    return holders_by_model(
-        givers,
-        NEEDS[Action.APPROVE_PROMOTION].roles,
-        workspace_id=next(promotion.model.workspace_id for promotion in promotions),
-        model_ids={promotion.model_id for promotion in promotions},
-    )
-
-
-def teams_among(
-    promotions: Collection[Promotion], givers: Collection[int]
-) -> tuple[dict[int, set[str]], dict[int, set[str]]]:
-    """Of the teams that the policies name, by giver: those of the very account, and those of any of its person's.
-
-    A team approves by an account that is in it. Whom a policy leaves out with his team it leaves out under every
-    account.
-    """
-    names = {team for promotion in promotions for team in (*promotion.terms.teams, *promotion.terms.excluded_teams)}
-    if not names or not givers:
-        return {}, {}
-    workspace_id = next(promotion.model.workspace_id for promotion in promotions)
-    person = Coalesce("responsible_id", "pk")
-    person_of = dict(User.objects.filter(pk__in=givers).annotate(person=person).values_list("pk", "person"))
-    of_persons = Q(pk__in=person_of.values()) | Q(responsible__in=person_of.values())
-    members = User.objects.filter(of_persons, teams__workspace=workspace_id, teams__name__in=names)
-    own: dict[int, set[str]] = defaultdict(set)
-    of_person: dict[int, set[str]] = defaultdict(set)
-    for name, account, responsible in members.values_list("teams__name", "pk", "responsible"):
-        own[account].add(name)
-        of_person[responsible or account].add(name)
-    return own, {giver: of_person[person] for giver, person in person_of.items()}

@@ -1,15 +1,18 @@
-"""Who had part in a promotion: nobody vouches for his own work, under whatever account."""
+"""Who may vouch for a promotion, and who had part in it: nobody vouches for his own work, under whatever account."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Collection
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
 from accounts.models import Token, User
+from accounts.roles import NEEDS, Action, Role
 from registry.models import Promotion, Version
 
 # In the order in which a reason is told to somebody who has several.
@@ -41,7 +44,7 @@ WITH asked AS (
     SELECT DISTINCT part.id, coalesce(u.responsible_id, u.id) AS user_id
       FROM part JOIN accounts_user u ON u.id = part.user_id
 )
-SELECT id, user_id, min(reason) FROM (
+SELECT id, user_id, min(reason) AS reason FROM (
     SELECT id, user_id, reason FROM part
     UNION ALL SELECT id, user_id, 6 FROM person
     UNION ALL SELECT person.id, u.id, 6 FROM person JOIN accounts_user u ON u.responsible_id = person.user_id
@@ -60,6 +63,68 @@ def had_part(promotions: Collection[Promotion], *, carrying_out_too: bool = Fals
         for promotion_id, user_id, reason in cursor.fetchall():
             found[promotion_id][user_id] = _REASONS[reason]
     return found
+
+
+@dataclass(frozen=True)
+class People:
+    """Of the givers of approvals: who may give them. Teams are those that the promotions' terms name."""
+
+    excluded: Mapping[uuid.UUID, Mapping[int, str]]  # by promotion: users who had part in it, with the reason in words
+    reviewers: Mapping[uuid.UUID, Collection[int]]  # by model: the givers who may review it now
+    teams: Mapping[int, Collection[str]]  # by giver: the teams that this account is in
+    persons_teams: Mapping[int, Collection[str]]  # the same under any account of the giver's person
+
+
+# Model '' is every model that was asked about. A team approves by an account that is in it; whom a policy leaves out
+# with his team it leaves out under every account.
+_PEOPLE = f"""
+SELECT 'part', id::text, user_id, reason::text FROM ({_HAD_PART}) p
+UNION ALL
+SELECT 'reviews', coalesce(g.model_id::text, ''), u.id, ''
+  FROM accounts_user u JOIN accounts_grant g
+    ON g.user_id = u.id OR g.team_id IN (SELECT m.team_id FROM accounts_team_members m WHERE m.user_id = u.id)
+ WHERE u.is_active AND u.id = ANY(%s)
+   AND g.workspace_id = %s AND g.role = ANY(%s) AND (g.model_id IS NULL OR g.model_id = ANY(%s))
+UNION ALL
+SELECT 'reviews', '', id, '' FROM accounts_user WHERE is_active AND is_superuser AND %s AND id = ANY(%s)
+UNION ALL
+SELECT 'team', t.name, giver.id, (m.user_id = giver.id)::text
+  FROM accounts_user giver
+  JOIN accounts_user u ON u.id = coalesce(giver.responsible_id, giver.id)
+    OR u.responsible_id = coalesce(giver.responsible_id, giver.id)
+  JOIN accounts_team_members m ON m.user_id = u.id
+  JOIN accounts_team t ON t.id = m.team_id
+ WHERE giver.id = ANY(%s) AND t.workspace_id = %s AND t.name = ANY(%s)
+"""  # noqa: S608 - what is put in is ours
+
+
+def people(promotions: Collection[Promotion], givers: Collection[int], *, carrying_out_too: bool = False) -> People:
+    """Who may vouch for these promotions of one workspace, whose models are loaded. One query.
+
+    With `carrying_out_too` also whoever carried one out counts as having had part in it.
+    """
+    ids, workspace_id = list(givers), next(promotion.model.workspace_id for promotion in promotions)
+    roles = NEEDS[Action.APPROVE_PROMOTION].roles
+    models = {promotion.model_id for promotion in promotions}
+    named = {team for promotion in promotions for team in (*promotion.terms.teams, *promotion.terms.excluded_teams)}
+    excluded: dict[uuid.UUID, dict[int, str]] = {promotion.pk: {} for promotion in promotions}
+    reviewers: dict[uuid.UUID, set[int]] = {model: set() for model in models}
+    teams: dict[int, set[str]] = defaultdict(set)
+    persons: dict[int, set[str]] = defaultdict(set)
+    asked = [list(excluded), carrying_out_too, ids, workspace_id, [str(role) for role in roles], list(models)]
+    with connection.cursor() as cursor:
+        cursor.execute(_PEOPLE, [*asked, Role.ADMINISTRATOR in roles, ids, ids, workspace_id, list(named)])
+        for kind, what, user_id, more in cursor.fetchall():
+            if kind == "part":
+                excluded[uuid.UUID(what)][user_id] = _REASONS[int(more)]
+            elif kind == "reviews":
+                for model in [uuid.UUID(what)] if what else models:
+                    reviewers[model].add(user_id)
+            else:
+                persons[user_id].add(what)
+                if more == "true":
+                    teams[user_id].add(what)
+    return People(excluded, reviewers, teams, persons)
 
 
 def without_part_of(

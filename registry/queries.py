@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 import uuid
 
-from django.db.models import OuterRef, Prefetch, QuerySet, Subquery
+from django.db.models import Expression, OuterRef, Prefetch, QuerySet, Subquery
 
 from accounts.actor import Actor
 from accounts.models import AuditChain, AuditEntry, User
@@ -112,10 +112,11 @@ def promotions(actor: Actor) -> QuerySet[Promotion]:
     )
 
 
-def find_promotion(actor: Actor, promotion_id: uuid.UUID) -> Promotion:
-    """One promotion; PromotionNotFound."""
+def find_promotion(actor: Actor, promotion_id: uuid.UUID, **more: Expression) -> Promotion:
+    """One promotion, with what `more` adds to it by name; PromotionNotFound."""
     promotion = (
         promotions(actor)
+        .annotate(**more)
         .select_related("version__manifest", "version__registrar", "policy_revision")
         .filter(pk=promotion_id)
         .first()

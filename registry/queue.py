@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 
-from django.db.models import CharField, QuerySet, Value
+from django.db.models import CharField, OuterRef, QuerySet, Subquery, Value
 from django.db.models.expressions import RawSQL
 
 from accounts.actor import Actor
@@ -120,7 +120,8 @@ class Queue:
 
     def lane(self, which: Lane) -> QuerySet[Promotion]:
         """The promotions of a lane, unordered."""
-        return self._of(which, self._narrowed()).select_related(*_SHOWN)
+        rows = self._of(which, self._narrowed()).select_related(*_SHOWN)
+        return rows.annotate(asked_by=self._asked_by, mentioned_by=self._mentioned_by)
 
     def counts(self) -> Counts:
         """How many there are in each lane. One query, and one for the models that a part of a name finds."""
@@ -135,14 +136,13 @@ class Queue:
         """Each of these promotions with its line. A constant number of queries."""
         open_now = [promotion for promotion in found if promotion.state == State.OPEN]
         looks = outlooks(open_now) if open_now else {}
-        asked, mentioned = self._asked(open_now), self._mentioned(open_now)
         return [
             Row(
                 promotion,
                 self._why(promotion, looks.get(promotion.pk)),
                 failing=len(looks[promotion.pk].failing) if promotion.pk in looks else 0,
-                asked_by=asked.get(promotion.pk, ""),
-                mentioned_by=mentioned.get(promotion.pk, ""),
+                asked_by=getattr(promotion, "asked_by", None) or "",
+                mentioned_by=getattr(promotion, "mentioned_by", None) or "",
             )
             for promotion in found
         ]
@@ -187,20 +187,21 @@ class Queue:
         few = list(named.values_list("pk", flat=True)[: _NAMED + 1])
         return few if len(few) <= _NAMED else named
 
-    def _asked(self, open_now: Collection[Promotion]) -> dict[uuid.UUID, str]:
-        """For each of these of which the actor was asked for a review: by whom."""
-        if not open_now:
-            return {}
-        asked = ReviewRequest.objects.filter(promotion__in=open_now, reviewer=self.actor.user_id)
-        return dict(asked.values_list("promotion", "asked_by__username"))
+    @property
+    def _asked_by(self) -> Subquery:
+        """Who asked the actor to review a promotion that is open."""
+        asked = ReviewRequest.objects.filter(
+            promotion=OuterRef("pk"), promotion__state=State.OPEN, reviewer=self.actor.user_id
+        )
+        return Subquery(asked.values("asked_by__username")[:1])
 
-    def _mentioned(self, open_now: Collection[Promotion]) -> dict[uuid.UUID, str]:
-        """For each of these on which a comment mentions the actor: whose, the newest one's."""
-        if not open_now:
-            return {}
-        said = Comment.objects.filter(promotion__in=open_now, mentions=self.actor.user_id, deleted_at__isnull=True)
-        newest = said.order_by("promotion", "-id").distinct("promotion")
-        return {pk: name for pk, name in newest.values_list("promotion", "author__username") if pk}
+    @property
+    def _mentioned_by(self) -> Subquery:
+        """Whose comment on a promotion that is open mentions the actor, the newest one's."""
+        said = Comment.objects.filter(
+            promotion=OuterRef("pk"), promotion__state=State.OPEN, mentions=self.actor.user_id, deleted_at__isnull=True
+        )
+        return Subquery(said.order_by("-id").values("author__username")[:1])
 
     def _to_decide(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""

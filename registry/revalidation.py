@@ -11,8 +11,7 @@ from django.utils import timezone
 
 from registry.lifecycle import State
 from registry.models import Occupancy, Pointing, Promotion, Revalidation
-from registry.outlook import reviewers_among, teams_among
-from registry.parts import had_part
+from registry.parts import people
 from registry.policy import Terms
 
 
@@ -60,17 +59,17 @@ class Standing:
 
 
 def standing(promotion: Promotion, *, giver: int | None = None) -> Standing:
-    """Who has vouched anew for a promotion that was carried out; `giver` is a user who is about to. Five queries."""
+    """Who has vouched anew for a promotion that was carried out; `giver` is a user who is about to. Two queries."""
     given = tuple(_given(promotion))
     givers = {each.reviewer_id for each in given} | ({giver} if giver else set())
-    own, persons = teams_among([promotion], givers)
+    who = people([promotion], givers, carrying_out_too=promotion.bypass)
     return Standing(
         terms=promotion.terms,
         given=given,
-        reviewers=reviewers_among([promotion], givers).get(promotion.model_id, set()),
-        teams=own,
-        persons_teams=persons,
-        excluded=had_part([promotion], carrying_out_too=promotion.bypass)[promotion.pk],
+        reviewers=who.reviewers[promotion.model_id],
+        teams=who.teams,
+        persons_teams=who.persons_teams,
+        excluded=who.excluded[promotion.pk],
     )
 
 

@@ -227,8 +227,8 @@ def capped(count: int, limit: int = 100) -> str:
 
 @register.filter
 def mentions_marked(comment: Comment) -> SafeString:
-    """The words of a comment, escaped, with the people that it mentions marked."""
-    names = [user.username for user in comment.mentions.all()]
+    """The words of a comment, escaped, with the people marked that it mentions: `mentioned` has their names."""
+    names: list[str] = getattr(comment, "mentioned", [])
     pieces = (
         (format_html('<b class="mention"><bdi>{}</bdi></b>', piece) if is_mention else escape(piece))
         for piece, is_mention in marked(comment.text, names)

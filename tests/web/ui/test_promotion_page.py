@@ -41,8 +41,8 @@ def test_the_candidate_is_shown_beside_the_incumbent(asked: Promotion, reviewer:
     assert "v2 becomes Production, v1 becomes Archived" in page
     assert "v2 beside v1" in page
     assert "accuracy 0.9 0.92 +0.02 +2.2 % better" in page
-    assert "param-0 0.9 0.92" in page
-    assert "customers d-0.9 d-0.92" in page
+    assert "param-0 changed 0.9 0.92" in page
+    assert "customers changed d-0.9 d-0.92" in page
     assert "model/part-0.bin changed" in page
     assert "1 more approval by a reviewer who had no part in it" in page
 
