@@ -19,8 +19,7 @@ log = structlog.get_logger()
 _MLFLOW_PATHS = ("/api/2.0/", "/api/3.0/", "/ajax-api/", "/dbfs/")
 _TOKEN_DOORS = (*_MLFLOW_PATHS, "/api/", "/.well-known/")
 _CODES = {400: "bad-request", 403: "forbidden", 404: "not-found", 500: "internal-error"}
-_MLFLOW_TOKEN_DOORS = (*_MLFLOW_PATHS, "/api/", "/.well-known/")
-_CODES = {400: "BAD_REQUEST", 403: "PERMISSION_DENIED", 404: "ENDPOINT_NOT_FOUND", 500: "INTERNAL_ERROR"}
+_MLFLOW_CODES = {400: "BAD_REQUEST", 403: "PERMISSION_DENIED", 404: "ENDPOINT_NOT_FOUND", 500: "INTERNAL_ERROR"}
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
