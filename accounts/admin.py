@@ -11,7 +11,19 @@ from django.db.models import Model as Row
 from django.db.models import QuerySet
 
 from accounts.actor import Actor
-from accounts.models import AuditChain, AuditEntry, Grant, Team, Token, User, UserKind, Workspace
+from accounts.admin_lists import Listed, ReadOnly
+from accounts.models import (
+    AuditChain,
+    AuditCheckpoint,
+    AuditEntry,
+    AuditWitness,
+    Grant,
+    Team,
+    Token,
+    User,
+    UserKind,
+    Workspace,
+)
 from accounts.queries import session_actor
 from accounts.roles import Role
 from accounts.services import people, tokens
@@ -28,31 +40,10 @@ def actor_in(request: Any, workspace: Workspace) -> Actor:
     )
 
 
-class ReadOnly(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows to be looked at: what has a life cycle is changed by services alone."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: Any) -> bool:
-        return False
-
-    def has_change_permission(self, request: Any, obj: Row | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: Any, obj: Row | None = None) -> bool:
-        return False
-
-
-class ThroughServices(admin.ModelAdmin):  # type: ignore[type-arg]
+class ThroughServices(Listed):
     """Rows that an operator changes; a refusal of the service is told instead of an error."""
 
-    show_full_result_count = False
-    list_per_page = 50
     actions: Any = None  # what acts on many rows at once would pass the services by
-
-    def has_delete_permission(self, request: Any, obj: Row | None = None) -> bool:
-        return False
 
     def changeform_view(self, request: Any, *args: Any, **kwargs: Any) -> Any:
         try:
@@ -229,3 +220,18 @@ class AuditChainAdmin(ReadOnly):
     list_display = ("__str__", "last_sequence", "last_hash")
     search_fields = ("subject_id__exact",)
     ordering = ("id",)
+
+
+@admin.register(AuditCheckpoint)
+class AuditCheckpointAdmin(ReadOnly):
+    list_display = ("number", "at", "digest", "public_key")
+    search_fields = ("digest__exact",)
+    ordering = ("-number",)
+
+
+@admin.register(AuditWitness)
+class AuditWitnessAdmin(ReadOnly):
+    list_display = ("chain", "sequence", "hash")
+    list_select_related = ("chain",)
+    search_fields = ("chain__subject_id__exact",)
+    ordering = ("chain",)

@@ -9,9 +9,27 @@ from typing import Any
 from django.contrib import admin, messages
 from django.db.models import QuerySet
 
-from accounts.admin import ReadOnly, actor_in
+from accounts.admin import actor_in
+from accounts.admin_lists import ReadOnly
 from core.errors import Refusal
-from registry.models import Alias, Approval, Attempt, Delivery, Model, Occupancy, Promotion, Version, Webhook
+from registry.models import (
+    Alias,
+    Approval,
+    Attempt,
+    Check,
+    Comment,
+    Delivery,
+    Model,
+    Notification,
+    Occupancy,
+    Pointing,
+    Policy,
+    PolicyRevision,
+    Promotion,
+    Revalidation,
+    Version,
+    Webhook,
+)
 from registry.services import redelivery, webhooks
 
 
@@ -62,6 +80,64 @@ class ApprovalAdmin(ReadOnly):
     list_display = ("promotion", "reviewer", "at", "evidence")
     list_select_related = ("promotion__version__model", "reviewer")
     search_fields = ("promotion__id__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Revalidation)
+class RevalidationAdmin(ReadOnly):
+    list_display = ("promotion", "reviewer", "at")
+    list_select_related = ("promotion__version__model", "reviewer")
+    search_fields = ("promotion__id__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Pointing)
+class PointingAdmin(ReadOnly):
+    list_display = ("alias", "version", "started_at", "ended_at")
+    list_select_related = ("version__model",)
+    search_fields = ("model__name__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Policy)
+class PolicyAdmin(ReadOnly):
+    list_display = ("__str__", "workspace", "target", "revision", "updated_at", "retired_at")
+    list_select_related = ("workspace", "model")
+    list_filter = ("workspace",)
+    search_fields = ("model__name__exact", "pattern__exact", "target__exact")
+    ordering = ("-id",)
+
+
+@admin.register(PolicyRevision)
+class PolicyRevisionAdmin(ReadOnly):
+    list_display = ("policy", "number", "changed_by", "changed_at", "comment")
+    list_select_related = ("policy__model", "changed_by")
+    search_fields = ("policy__id__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Check)
+class CheckAdmin(ReadOnly):
+    list_display = ("name", "version", "state", "reporter", "at")
+    list_select_related = ("version__model", "reporter")
+    list_filter = ("state",)
+    search_fields = ("version__model__name__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Comment)
+class CommentAdmin(ReadOnly):
+    list_display = ("id", "version", "author", "created_at", "edited_at", "deleted_at")
+    list_select_related = ("version__model", "author")
+    search_fields = ("version__model__name__exact",)
+    ordering = ("-id",)
+
+
+@admin.register(Notification)
+class NotificationAdmin(ReadOnly):
+    list_display = ("id", "user", "channel", "reason", "state", "attempts", "due_at", "finished_at", "error")
+    list_select_related = ("user",)
+    search_fields = ("user__username__exact",)
     ordering = ("-id",)
 
 

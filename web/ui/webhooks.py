@@ -226,10 +226,12 @@ def _page(request: PageRequest, actor: Actor, webhook_id: uuid.UUID, *, refusal:
         query=["deliveries", str(found.pk), state, verb, str(since)],
     )
     form = Format(found.format)
+    rows = delivery_rows(found, page.items)
     context = {
         "webhook": found,
         "page": page,
-        "rows": delivery_rows(found, page.items),
+        "rows": rows,
+        "under_way": any(row.is_being_sent for row in rows),
         "state": state,
         "type": verb,
         "since": asked["since"],

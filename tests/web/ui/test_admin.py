@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.conf import settings
 from django.contrib import admin
@@ -9,14 +11,17 @@ from django.test import Client
 
 from accounts import verification
 from accounts.actor import Actor
+from accounts.admin import ThroughServices
+from accounts.admin_lists import ReadOnly
 from accounts.models import AuditEntry, Grant, Team, Token, User, Workspace
 from accounts.roles import Role
 from accounts.services import tokens
+from lineage.models import Run
 from registry.models import Delivery, Promotion, Webhook
 from registry.policy import Scope
 from registry.services import webhooks
 from tests import make
-from tests.web.ui.conftest import signed_in
+from tests.web.ui.conftest import signed_in, text_of
 
 pytestmark = [
     pytest.mark.django_db,
@@ -54,10 +59,69 @@ def test_every_list_and_form_opens(operator: Client, asked: Promotion) -> None:
             assert operator.get(base, {"q": "00000000-0000-7000-8000-000000000000"}).status_code == 200, base
 
 
+QUERIES = [
+    "q=%00", "q=abc", "q=%F0%9F%92%A5", "q=" + "x" * 3000, "p=-1", "p=999999", "p=x", "all=", "o=1.-2.99.x", "e=1",
+    "workspace__id__exact=x", "workspace__id__exact=99999999999999999999", "state__exact=%00", "nothing=1", "%00=%00",
+    "id__exact=%00", "_facets=True", "state__exact=a&state__exact=b", "pk__in=,,", "_popup=1&_to_field=x",
+]  # fmt: skip
+
+
+def test_no_query_string_breaks_a_list(operator: Client, asked: Promotion) -> None:
+    for model in admin.site._registry:
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        for query in QUERIES:
+            assert operator.get(f"{base}?{query}").status_code in (200, 302, 400), f"{base}?{query}"
+
+
+def test_a_row_that_is_none_leads_back(operator: Client) -> None:
+    for model in admin.site._registry:
+        for pk in ("x", "99999999999999999999", "00000000-0000-7000-8000-000000000000", "_00", "a%2Fb"):
+            base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/{pk}/"
+            assert operator.get(f"{base}change/").status_code in (302, 404), base
+            assert operator.get(f"{base}history/").status_code in (302, 404), base
+
+
+def test_lists_count_no_table_and_cost_the_same_however_long_they_are(
+    operator: Client, asked: Promotion, django_assert_max_num_queries: Any
+) -> None:
+    run = Run.objects.get(pk=asked.version.run_id)
+    Run.objects.bulk_create(
+        Run(experiment=run.experiment, name=f"r{n}", started_ms=1, created_by=run.created_by) for n in range(120)
+    )
+    for model, pages in admin.site._registry.items():
+        base = f"/admin/{model._meta.app_label}/{model._meta.model_name}/"
+        with django_assert_max_num_queries(12) as counted:
+            assert operator.get(base).status_code == 200, base
+        counts = [query["sql"] for query in counted.captured_queries if "COUNT(*)" in query["sql"]]
+        assert all("LIMIT 10000" in sql for sql in counts), base
+        assert pages.ordering, base
+        if not isinstance(pages, ThroughServices):
+            assert isinstance(pages, ReadOnly), base
+    assert operator.get("/admin/lineage/run/?p=2").status_code == 200
+    assert b"3 pages" not in operator.get("/admin/lineage/run/?o=2").content
+    assert "121 runs" in text_of(operator.get("/admin/lineage/run/")) or "122 runs" in text_of(
+        operator.get("/admin/lineage/run/")
+    )
+
+
+def test_the_admin_is_in_our_colours_without_a_script_or_style_of_its_own(operator: Client) -> None:
+    page = operator.get("/admin/").content.decode()
+    assert "/static/admin.css" in page
+    assert '<meta name="color-scheme" content="light dark">' in page
+    assert "theme.js" not in page
+    operator.cookies["appearance"] = "dark"
+    assert '<meta name="color-scheme" content="dark">' in operator.get("/admin/").content.decode()
+
+
 def test_what_services_keep_is_only_looked_at(operator: Client, asked: Promotion) -> None:
     before = AuditEntry.objects.order_by("id").last()
-    for path in ("registry/promotion", "registry/version", "registry/model", "registry/occupancy", "registry/approval",
-                 "accounts/auditentry", "accounts/token", "lineage/run", "lineage/manifest"):  # fmt: skip
+    looked_at = [
+        "registry/promotion", "registry/version", "registry/model", "registry/occupancy", "registry/approval",
+        "registry/policy", "registry/policyrevision", "registry/check", "registry/comment", "accounts/auditentry",
+        "accounts/auditchain", "accounts/auditcheckpoint", "accounts/token", "lineage/run", "lineage/manifest",
+        "lineage/experiment",
+    ]  # fmt: skip
+    for path in looked_at:
         model = next(m for m in admin.site._registry if f"{m._meta.app_label}/{m._meta.model_name}" == path)
         row = model._default_manager.first()
         assert operator.get(f"/admin/{path}/add/").status_code == 403, path
