@@ -25,7 +25,7 @@ class Bounded(Paginator):  # type: ignore[type-arg]
 
 
 class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
-    """Rows in the one order that an index gives. Of a query string that somebody edited, what will not do is left out."""
+    """Rows in the one order that an index gives. What will not do in an edited query string is left out."""
 
     show_full_result_count = False
     list_per_page = 50
