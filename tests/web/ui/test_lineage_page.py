@@ -125,12 +125,22 @@ def test_a_copy_leads_to_what_it_is_a_copy_of_and_back(requester: Actor, adminis
     guest = make.actor("guest")
     found = boxes(guest, "churn-live")
     assert (found["Registered from"][0].missing, found["Registered from"][0].href) == (True, "")
-    assert [box.href for column in ("Made with", "Run") for box in found[column]] == [""] * len(
-        found["Made with"] + found["Run"]
-    )
     client = signed_in(guest)
     assert client.get("/models/churn-live/versions/1/lineage").status_code == 200
     assert client.get("/models/churn/versions/1/lineage").status_code == 404
+
+
+def test_who_sees_the_version_alone_is_told_of_its_run_and_led_to_no_page_of_it(
+    requester: Actor, administrator: Actor
+) -> None:
+    model = make.model(requester)
+    version = trained(requester)
+    make.actor("guest")
+    people.give(administrator, Role.VIEWER, user=User.objects.get(username="guest"), model_id=model.pk)
+    found = boxes(make.actor("guest"))
+    assert version.run
+    assert found["Run"][0].title == version.run.name
+    assert {box.href for column in ("Made with", "Run", "Registered from") for box in found[column]} == {""}
 
 
 def test_names_show_as_text_and_within_their_boxes(requester: Actor) -> None:
