@@ -14,7 +14,7 @@ from accounts.models import AuditEntry
 from accounts.roles import Role
 from accounts.services import people
 from registry.models import Model, Promotion
-from registry.services import audits, catalog, discussion, promotions
+from registry.services import audits, catalog, promotions
 from tests import make
 from tests.accounts.test_audit import as_superuser
 from tests.web.ui.conftest import signed_in, text_of
@@ -106,7 +106,7 @@ def test_a_page_costs_the_same_however_long_the_log_is(
 
 
 def test_hostile_words_are_shown_as_words(page: Client, asked: Promotion, requester: Actor, reviewer: Actor) -> None:
-    discussion.comment(requester, "churn", 2, HOSTILE + "x" * 9_900)
+    catalog.describe_model(requester, "churn", HOSTILE + "x" * 9_900)
     promotions.reject(reviewer, asked.pk, reason=HOSTILE)
     html = page.get("/audit").content.decode()
     assert "<script>alert" not in html
