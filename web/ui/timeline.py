@@ -55,6 +55,7 @@ class Timeline:
     ticks: tuple[Tick, ...]
     now: str
     said: str
+    marked: bool  # by bypass or rollback, at least one of them
     bar: int = BAR
 
 
@@ -67,11 +68,14 @@ def timeline(name: str, lanes: Sequence[Lane], now: datetime.datetime) -> Timeli
         return None
     first = _first(lanes)
     span = max(now - first, datetime.timedelta(seconds=1))
+    rows = tuple(_row(lane, first, span, now) for lane in lanes)
+    moved = [bar.stay.promotion for row in rows for bar in row.bars if bar.stay.promotion]
     return Timeline(
-        rows=tuple(_row(lane, first, span, now) for lane in lanes),
+        rows=rows,
         ticks=tuple(_tick(share, first, span) for share in _TICKS),
         now=_percent(_NOW),
         said=f"What of {name} was where from {_day(first)} to now",
+        marked=any(promotion.bypass or promotion.rollback for promotion in moved),
     )
 
 
