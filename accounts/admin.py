@@ -6,7 +6,6 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin, messages
-from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
 from django.db.models import Model as Row
 from django.db.models import QuerySet
@@ -61,10 +60,6 @@ class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Workspace
         fields = ("slug", "name", "folds_repeated_creates")
-
-
-# Nothing here reads them: what somebody may do is said by grants.
-admin.site.unregister(Group)
 
 
 @admin.register(Workspace)
