@@ -66,6 +66,7 @@ class WorkspaceForm(forms.ModelForm):  # type: ignore[type-arg]
 class WorkspaceAdmin(ThroughServices):
     form = WorkspaceForm
     list_display = ("slug", "name", "created_at")
+    ordering = ("slug",)
     search_fields = ("slug", "name")
 
     def get_readonly_fields(self, request: Any, obj: Row | None = None) -> tuple[str, ...]:
@@ -113,7 +114,7 @@ class UserAdmin(ThroughServices):
     list_filter = ("kind", "is_active", "is_superuser")
     search_fields = ("username__istartswith", "email__istartswith")
     ordering = ("username",)
-    autocomplete_fields = ("responsible",)
+    raw_id_fields = ("responsible",)
 
     def get_readonly_fields(self, request: Any, obj: Row | None = None) -> tuple[str, ...]:
         # Only the command line makes somebody an administrator of everything.
@@ -156,7 +157,8 @@ class TeamAdmin(ThroughServices):
     list_select_related = ("workspace",)
     list_filter = ("workspace",)
     search_fields = ("name__istartswith",)
-    autocomplete_fields = ("members",)
+    ordering = ("-id",)
+    raw_id_fields = ("members",)
 
     def get_readonly_fields(self, request: Any, obj: Row | None = None) -> tuple[str, ...]:
         return ("workspace", "name") if obj else ()
@@ -172,7 +174,7 @@ class GrantAdmin(ThroughServices):
     list_select_related = ("workspace", "user", "team", "model")
     list_filter = ("workspace", "role")
     search_fields = ("user__username__istartswith", "team__name__istartswith")
-    autocomplete_fields = ("user", "team", "model")
+    raw_id_fields = ("user", "team", "model")
     ordering = ("-id",)
 
     def has_change_permission(self, request: Any, obj: Row | None = None) -> bool:

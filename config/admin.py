@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NoReturn
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -19,6 +20,11 @@ class Site(admin.AdminSite):
     site_header = site_title = "Vouch, for operators"
     index_title = "What there is"
     enable_nav_sidebar = False
+
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        """All but Django's groups, which nothing here reads: what somebody may do is said by grants."""
+        if model_or_iterable not in (Group, (Group,)):
+            super().register(model_or_iterable, admin_class, **options)
 
     def has_permission(self, request: HttpRequest) -> bool:
         user = request.user

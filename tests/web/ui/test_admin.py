@@ -170,7 +170,7 @@ def test_workspaces_teams_and_grants_go_through_services(operator: Client, viewe
     lab = Workspace.objects.get(slug="lab")
     assert not lab.folds_repeated_creates
     assert newest("workspace.created").subject == "workspace lab"
-    sent = {"workspace": lab.pk, "name": "seniors", "members": [viewer.user_id]}
+    sent = {"workspace": lab.pk, "name": "seniors", "members": str(viewer.user_id)}
     assert operator.post("/admin/accounts/team/add/", sent).status_code == 302
     team = Team.objects.get(name="seniors")
     assert [user.username for user in team.members.all()] == ["viewer"]

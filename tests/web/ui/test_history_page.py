@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 from typing import Any
 
 import pytest
@@ -95,3 +96,21 @@ def test_those_who_may_read_the_audit_log_save_the_evidence_pack(two: None, main
     assert (saved.status_code, saved["Content-Type"]) == (200, "application/zip")
     assert saved["Content-Disposition"].startswith("attachment")
     assert other.get("/models/churn/versions/2/evidence").status_code == 403
+
+
+def test_the_evidence_is_a_page_that_can_be_printed(
+    two: None, maintainer: Actor, viewer: Actor, django_assert_max_num_queries: Any
+) -> None:
+    client, path = signed_in(maintainer), "/models/churn/versions/1/evidence/page"
+    with django_assert_max_num_queries(22):
+        page = client.get(path)
+    told, markup = text_of(page), page.content.decode()
+    assert "churn v1: who vouched for what" in told
+    assert "Approved by When Looking at Counted Comment reviewer" in told
+    assert "at http://testserver/models/churn/versions/1/evidence/page by maintainer" in told
+    assert 'href="/promotions/' in markup
+    assert "evidence.css" in markup
+    assert not re.search(r"<script(?![^>]*\bsrc=)|<style|\bon\w+=|style=", markup)
+    assert signed_in(viewer).get(path).status_code == 403
+    assert client.get("/models/churn/versions/99/evidence/page").status_code == 404
+    assert path in signed_in(maintainer).get("/models/churn/versions/1").content.decode()
