@@ -6,6 +6,7 @@ import uuid
 from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from django.db import connection
 from django.db.models import Exists, OuterRef, Q, QuerySet
@@ -111,7 +112,7 @@ def people(promotions: Collection[Promotion], givers: Collection[int], *, carryi
     reviewers: dict[uuid.UUID, set[int]] = {model: set() for model in models}
     teams: dict[int, set[str]] = defaultdict(set)
     persons: dict[int, set[str]] = defaultdict(set)
-    asked = [list(excluded), carrying_out_too, ids, workspace_id, [str(role) for role in roles], list(models)]
+    asked: list[Any] = [list(excluded), carrying_out_too, ids, workspace_id, [str(role) for role in roles], list(models)]
     with connection.cursor() as cursor:
         cursor.execute(_PEOPLE, [*asked, Role.ADMINISTRATOR in roles, ids, ids, workspace_id, list(named)])
         for kind, what, user_id, more in cursor.fetchall():

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-
 import pytest
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
-from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Team, User
-from lineage.models import Param, Run
-from lineage.services import manifests, metrics, runs
-from registry.models import Comment, Promotion, Webhook
+from lineage.services import manifests
+from registry.models import Promotion, Webhook
 from registry.services import aliases, discussion, promotions
 from tests import make
-from tests.web.ui.conftest import signed_in, text_of, trained
+from tests.web.ui.conftest import signed_in, trained
 
 pytestmark = pytest.mark.django_db
 
