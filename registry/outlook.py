@@ -121,6 +121,8 @@ def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ())
     At most eight queries however many they are, when their models and versions with manifests are loaded; four when no
     policy has gates.
     """
+    if not promotions:
+        return {}
     now = timezone.now()
     incumbents = incumbents_of(promotions)
     gathered = facts_of(promotions, incumbents, now)

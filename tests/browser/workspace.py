@@ -41,7 +41,8 @@ class Api:
             with urllib.request.urlopen(request, timeout=30) as answer:
                 return json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as refused:
-            raise AssertionError(f"{method} {path}: {refused.code} {refused.read()[:500]!r}") from None
+            log = self.live.log.read_text()[-3000:] if refused.code >= 500 else ""
+            raise AssertionError(f"{method} {path}: {refused.code} {refused.read()[:500]!r}\n{log}") from None
 
     def rest(self, method: str, path: str, body: Any = None) -> Any:
         return self.call(method, f"/api/v1{path}", body)

@@ -6,7 +6,7 @@
   const PLACES = { r: ["Reviews", "/reviews"], m: ["Models", "/models"], e: ["Experiments", "/experiments"], p: ["Policies", "/policies"], a: ["Audit", "/audit"] };
   const rows = () => [...document.querySelectorAll(".keyed a.row-link, .keyed tbody th a, .keyed h2 a, .keyed h3 a")];
   const place = (path) => document.querySelector(`header.top a[href="${path}"]`);
-  let going = 0;
+  let going = -Infinity; // when `g` was pressed
   let help;
 
   function move(by) {
@@ -77,7 +77,7 @@
     if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing || event.defaultPrevented) return;
     if (event.target.closest("input, textarea, select, [contenteditable], dialog")) return;
     const went = performance.now() - going < 1500;
-    going = 0;
+    going = -Infinity;
     if (went && PLACES[event.key]) {
       const link = place(PLACES[event.key][1]);
       if (link) { event.preventDefault(); link.click(); }
