@@ -141,6 +141,9 @@ def _page(
             if unreadable.at_field == "page_token":
                 raise
             refusal = refusal or unreadable
+    wrong = _field_of(refusal)
+    if wrong in ("since", "until"):  # the message names it, and a field for a day holds nothing else
+        typed[wrong] = ""
     # What was sent by a form stands in no address: links to more of the list begin from here.
     query = urlencode({name: value for name, value in typed.items() if value})
     context = {
@@ -155,7 +158,7 @@ def _page(
         "everywhere": everywhere,
         "readable": [] if everywhere else trail.readable_models(actor),
         "refusal": refusal,
-        "wrong": _field_of(refusal),
+        "wrong": wrong,
         "too_much": isinstance(refusal, TooMuchToCheck),
         "verdict": verdict,
         "heads": verdict.heads[:_HEADS_SHOWN] if verdict else (),
