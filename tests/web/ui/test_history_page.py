@@ -79,11 +79,11 @@ def test_the_page_costs_the_same_however_long_the_history_is(
 ) -> None:
     browser = signed_in(viewer)
     browser.get(PAGE)  # the first page of a session notes that it goes on
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         browser.get(PAGE)
     for _ in range(4):
         make.in_production(requester, reviewer, make.version(requester))
-    with django_assert_num_queries(9):
+    with django_assert_num_queries(8):
         browser.get(PAGE)
 
 
