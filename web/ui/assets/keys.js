@@ -28,7 +28,7 @@
     const there = document.querySelector(`[data-jump="${CSS.escape(key)}"]`);
     if (!there) return false;
     if (there.tagName === "DETAILS") there.open = true;
-    const field = there.matches("input, textarea, select") ? there : there.querySelector("textarea, input:not([type=hidden]), summary");
+    const field = there.matches("input, textarea, select") ? there : there.querySelector("textarea, input:not([type=hidden])") || there.querySelector("summary") || there;
     field.focus();
     field.scrollIntoView({ block: "nearest" });
     return true;
