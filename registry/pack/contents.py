@@ -9,12 +9,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Q
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import F, OuterRef, Q, QuerySet, Value
+from django.db.models.functions import Concat, JSONObject
 
 from accounts.models import AuditChain, AuditCheckpoint, AuditEntry, AuditWitness
 from accounts.verbs import Verb
 from lineage.provenance import Provenance, recorded
-from registry.models import Approval, Check, Comment, Occupancy, Pointing, Promotion, Revalidation, Version
+from registry.models import Approval, Check, Comment, Promotion, Revalidation, Version, VersionTag
 
 _AT_ONCE = 1000
 # What happens to a model as a whole and so to each of its versions.
@@ -26,6 +28,7 @@ class Contents:
     """Everything of one version but its files and its audit entries, which may be many."""
 
     version: Version
+    tags: list[tuple[str, str]]  # by their keys
     promotions: list[dict[str, Any]]  # in the order in which they were asked for
     policies: list[dict[str, Any]]
     checks: list[dict[str, Any]]
@@ -34,7 +37,6 @@ class Contents:
     run: Provenance | None
     chain: AuditChain | None
     witness: AuditWitness | None  # how far checkpoints follow the chain
-    newest_checkpoint: AuditCheckpoint | None  # the head that is witnessed stands in it, or in an earlier one
     concerned: list[str]  # the promotions by which it was moved, its own and others'
 
     @property
@@ -49,7 +51,7 @@ class Contents:
             "registered_at": time(version.created_at),
             "description": version.description,
             "source": version.source,
-            "tags": {tag.key: tag.value for tag in sorted(version.tags.all(), key=lambda tag: tag.key)},
+            "tags": dict(self.tags),
             "deleted_at": time(version.deleted_at),
             "intervals": self.intervals,
             "comments": self.comments,
@@ -83,36 +85,49 @@ class Contents:
     @property
     def place(self) -> dict[str, Any]:
         """Where the entries stand: their chain, its head, and the entry up to which signed checkpoints confirm it."""
-        chain, newest = self.chain, self.newest_checkpoint
-        witness = self.witness
+        chain, witness = self.chain, self.witness
         return {
             "chain": str(self.version.model_id),
             "head": chain and {"sequence": chain.last_sequence, "hash": chain.last_hash},
             "confirmed": witness and {"sequence": witness.sequence, "hash": witness.hash},
-            "newest_checkpoint": newest
-            and {
-                "number": newest.number,
-                "digest": newest.digest,
-                "at": time(newest.at),
-                "public_key": newest.public_key,
-            },
         }
 
 
+def newest_checkpoint() -> dict[str, Any] | None:
+    """The newest checkpoint: a head that is witnessed stands in it, or in an earlier one."""
+    newest = AuditCheckpoint.objects.order_by("-number").first()
+    if newest is None:
+        return None
+    return {
+        "number": newest.number,
+        "digest": newest.digest,
+        "at": time(newest.at),
+        "public_key": newest.public_key,
+    }
+
+
+def with_tags(versions: QuerySet[Version]) -> QuerySet[Version]:
+    """`versions`, each with its tags, as `contents` takes them."""
+    tags = VersionTag.objects.filter(version=OuterRef("pk"))
+    pair = JSONObject(key=F("key"), value=F("value"))
+    return versions.annotate(tags_told=ArraySubquery(tags.values_list(pair)))
+
+
 def contents(version: Version) -> Contents:
-    """What there is about `version`, which has its model, manifest, registrar and tags. At most eleven queries."""
+    """What there is about `version`, from `with_tags` with its model, manifest and registrar. At most nine queries."""
     related = "requester", "decided_by", "reviewed_by", "policy_revision__changed_by", "policy_revision__policy__model"
-    own = list(version.promotions.select_related(*related).order_by("requested_at", "pk"))
-    occupancies = list(version.occupancies.select_related("promotion").order_by("started_at", "pk"))
-    pointings = list(version.pointings.select_related("promotion").order_by("started_at", "pk"))
-    held: list[Occupancy | Pointing] = [*occupancies, *pointings]
+    tags: list[tuple[str, str]] = [(tag["key"], tag["value"]) for tag in getattr(version, "tags_told", ())]
+    # The verdicts that a decision was made on are in its entry.
+    said = AuditEntry.objects.filter(hash=OuterRef("entry_hash")).exclude(hash="").values("data__gates")
+    own = list(version.promotions.select_related(*related).annotate(said=said[:1]).order_by("requested_at", "pk"))
+    held = _held(version)
     given, renewed = _approvals(own), _revalidations(own)
     comments = Comment.objects.filter(version=version, deleted_at__isnull=True).select_related("author").order_by("pk")
-    gates = _gates(own)
     chain = AuditChain.objects.filter(subject_id=version.model_id).select_related("witness").first()
     return Contents(
         version=version,
-        promotions=[_promotion(each, given[each.pk], renewed[each.pk], gates.get(each.entry_hash)) for each in own],
+        tags=sorted(tags),
+        promotions=[_promotion(each, given[each.pk], renewed[each.pk], _gates(each)) for each in own],
         policies=[_policy(each) for each in own],
         checks=[
             _check(check) for check in Check.objects.filter(version=version).select_related("reporter").order_by("pk")
@@ -127,12 +142,11 @@ def contents(version: Version) -> Contents:
             }
             for comment in comments
         ],
-        intervals=[_interval(each) for each in held],
+        intervals=held,
         run=recorded([version.run_id]).get(version.run_id) if version.run_id else None,
         chain=chain,
         witness=getattr(chain, "witness", None),
-        newest_checkpoint=AuditCheckpoint.objects.order_by("-number").first(),
-        concerned=sorted({str(each.pk) for each in own} | {str(each.promotion_id) for each in held if each.promotion}),
+        concerned=sorted({str(each.pk) for each in own} | {each["promotion"] for each in held if each["promotion"]}),
     )
 
 
@@ -175,10 +189,12 @@ def _revalidations(own: list[Promotion]) -> dict[uuid.UUID, list[Revalidation]]:
     return given
 
 
-def _gates(own: list[Promotion]) -> dict[str, list[dict[str, Any]]]:
-    """The verdicts that each decision was made on, by the hash of its entry, which holds them."""
-    decisions = AuditEntry.objects.filter(hash__in=[each.entry_hash for each in own if each.entry_hash])
-    return {hash: data.get("gates", []) for hash, data in decisions.values_list("hash", "data")}
+def _gates(promotion: Promotion) -> list[dict[str, Any]] | None:
+    """The verdicts that the decision was made on; None when there is no entry of it."""
+    if not promotion.entry_hash:
+        return None
+    said: list[dict[str, Any]] = getattr(promotion, "said", None) or []
+    return said
 
 
 def _promotion(
@@ -259,10 +275,19 @@ def _check(check: Check) -> dict[str, Any]:
     }
 
 
-def _interval(held: Occupancy | Pointing) -> dict[str, Any]:
-    return {
-        "target": held.stage if isinstance(held, Occupancy) else f"@{held.alias}",
-        "from": time(held.started_at),
-        "until": time(held.ended_at),
-        "promotion": str(held.promotion_id) if held.promotion_id else None,
-    }
+def _held(version: Version) -> list[dict[str, Any]]:
+    """The stages that it held and then the aliases that pointed at it, each in the order of time. One query."""
+    columns = ("kind", "target", "started_at", "ended_at", "promotion_id", "pk")
+    stages = version.occupancies.annotate(kind=Value(0), target=F("stage")).values_list(*columns)
+    aliases = version.pointings.annotate(kind=Value(1), target=Concat(Value("@"), "alias")).values_list(*columns)
+    return [
+        {
+            "target": target,
+            "from": time(started_at),
+            "until": time(ended_at),
+            "promotion": str(promotion) if promotion else None,
+        }
+        for _, target, started_at, ended_at, promotion, _ in stages.union(aliases, all=True).order_by(
+            "kind", "started_at", "pk"
+        )
+    ]

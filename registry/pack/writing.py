@@ -22,7 +22,7 @@ from accounts.roles import Action
 from lineage.models import Manifest, ManifestFile
 from registry.errors import VersionNotFound
 from registry.models import Model, Version
-from registry.pack.contents import Contents, contents, entries, time
+from registry.pack.contents import Contents, contents, entries, newest_checkpoint, time, with_tags
 from registry.past import find_past_model
 from registry.references import version_number
 
@@ -57,7 +57,7 @@ def packed(actor: Actor, name: object, number: object) -> Packed:
 
 
 def shown(actor: Actor, name: object, number: object) -> dict[str, Any]:
-    """What the page of a pack tells, for the same people; at most fifteen queries."""
+    """What the page of a pack tells, for the same people; at most twelve queries."""
     return _told(contents(_readable(actor, name, number)))
 
 
@@ -69,7 +69,7 @@ def _readable(actor: Actor, name: object, number: object) -> Version:
 
 def _version(model: Model, number: object) -> Version:
     rows = Version.objects.filter(model=model, number=version_number(number))
-    version = rows.select_related("model", "manifest", "registrar").prefetch_related("tags").first()
+    version = with_tags(rows.select_related("model", "manifest", "registrar")).first()
     if version is None:
         raise VersionNotFound(name=model.name, version=number)
     return version
@@ -87,7 +87,7 @@ def _write(file: IO[bytes], version: Version) -> None:
         pack.add("checks.json", _pretty(told.checks))
         pack.add("lineage.json", _pretty(told.lineage))
         pack.add("manifest.json", _manifest(version.manifest))
-        pack.add("chain.json", _pretty(told.place))
+        pack.add("chain.json", _pretty({**told.place, "newest_checkpoint": newest_checkpoint()}))
         pack.add("index.html", _page(told, concerned.count))
         pack.add("README.txt", _readme(told))
         pack.add("SHA256SUMS", [f"{digest}  {name}\n".encode() for name, digest in sorted(pack.sums.items())])

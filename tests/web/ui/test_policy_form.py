@@ -265,5 +265,5 @@ def test_the_form_costs_at_most_fifteen_queries(
     assert "would have been blocked" in text_of(page)
     with django_assert_max_num_queries(15):
         client.get("/policies/new?model=churn")
-    with django_assert_max_num_queries(20):
+    with django_assert_max_num_queries(15):
         client.get(f"{policy.page}/edit")
