@@ -80,7 +80,7 @@ def test_rejecting_and_bypassing_fire_those_that_were_named(
 def test_a_move_that_needs_no_review_says_what_fires_too(asked: Promotion, requester: Actor) -> None:
     version = Version.objects.with_stage().select_related("model", "manifest").get(model=asked.model, number=2)
     before = deliveries()
-    told = webhooks_that_fire(version, "Staging")
+    told = webhooks_that_fire(version, {"Staging": []})["Staging"]
     assert deliveries() == before
     promotions.request(requester, "churn", 2, "Staging")
     fired = owed_since(before)
