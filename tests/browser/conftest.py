@@ -22,9 +22,13 @@ ENVIRONMENT = ROOT / ".venvs" / "browser"
 SHOTS = ROOT / "screenshots"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    """The browser; each person opens a context of his own in it."""
+    """The browser; each person opens a context of his own in it.
+
+    It ends with the module: as long as playwright runs, Django takes this process for an asynchronous one, in which no
+    test may use the database.
+    """
     for packages in ENVIRONMENT.glob("lib/python*/site-packages"):
         site.addsitedir(str(packages))
     program = shutil.which("chromium")
