@@ -365,9 +365,9 @@ def test_a_list_costs_as_many_queries_for_three_requests_as_for_one(
     path, query = f"{REQUESTS}/list", {"name": "churn", "version": "1"}
     judge.get(path, **query)  # the token's use is noted now, and not again within a minute
     promotions.request(requester, "churn", 1, "Staging")
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(6):
         assert len(judge.get(path, **query).body["requests"]) == 1
     for target in ("Production", "Archived"):
         promotions.request(requester, "churn", 1, target)
-    with django_assert_num_queries(8):
+    with django_assert_num_queries(6):
         assert len(judge.get(path, **query).body["requests"]) == 3
