@@ -2,9 +2,9 @@
 
 Pages are fetched one after another by a signed-in administrator on one connection, from Vouch with its default workers;
 a figure is the median. The 100,000 models are copies, by SQL, of one that was trained, registered and promoted through
-the doors: each with its version, stage, tag and decided promotion, one in twenty with an open one. What a first visit
-transfers is the page with all that it links, compressed as the image serves it. Run with the project's own Python:
-`.venv/bin/python bench/pages.py`.
+the doors: each with its version, stage, tag and decided promotion, one in a hundred with an open one. What a first
+visit transfers is the page with all that it links, compressed as the image serves it. Run with the project's own
+Python: `.venv/bin/python bench/pages.py`.
 """
 
 from __future__ import annotations
@@ -120,11 +120,12 @@ def multiply(connection: psycopg.Connection, models: int) -> None:
     connection.execute("BEGIN")
     copy = Copier(connection, models)
     copy("registry_model", f"id = {model}", id=own["model_id"], name=name, last_version="1")
-    copy("registry_version", f"id = {version}", id=own["version_id"], model_id=own["model_id"], model_name=name)
+    made = {"id": own["version_id"], "model_id": own["model_id"], "model_name": name, "run_id": "NULL"}
+    copy("registry_version", f"id = {version}", **made)
     copy("registry_occupancy", f"version_id = {version} AND ended_at IS NULL", **own, promotion_id="NULL")
     copy("registry_modeltag", f"model_id = {model}", model_id=own["model_id"])
     copy("registry_promotion", f"version_id = {version}", **own, id="md5('decided-' || n)::uuid")
-    copy.count = models // 20
+    copy.count = models // 100
     waiting = f"model_id = {model} AND state = 'open'"
     copy("registry_promotion", waiting, **own, id="md5('open-' || n)::uuid")
     connection.execute("COMMIT")

@@ -21,6 +21,7 @@ from accounts.roles import Action
 from core import text
 from registry.lifecycle import State
 from registry.models import Comment, Model, Promotion, ReviewRequest
+from registry.models.promotions import PromotionQuerySet
 from registry.outlook import Outlook, outlooks
 from registry.parts import without_part_of
 from registry.policy import ALIAS_MARK
@@ -153,21 +154,21 @@ class Queue:
         first = list(asked.order_by(*order(Lane.MINE))[:_ASKED])
         return [*first, *(promotion for promotion in page if promotion not in first)]
 
-    def _of(self, which: Lane, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
+    def _of(self, which: Lane, seen: PromotionQuerySet) -> QuerySet[Promotion]:
         if which == Lane.DECIDED:
             # What went through without anybody's approval being asked is history, not review.
-            return seen.exclude(state=State.OPEN).filter(policy__approvals__gt=0)
+            return seen.filter(decided_at__isnull=False, policy__approvals__gt=0)
         if which == Lane.AFTERWARDS:
             return self._to_look_at(seen)
         if which == Lane.BLOCKED:
-            return seen.filter(state=State.OPEN, held_by_gates=True)
+            return seen.open().filter(held_by_gates=True)
         mine = self._to_decide(seen)
         if which == Lane.MINE:
             return mine
         of_all = self._to_decide(Promotion.objects.visible_to(self.actor))
-        return seen.filter(state=State.OPEN, held_by_gates=False).exclude(pk__in=of_all.values("pk"))
+        return seen.open().filter(held_by_gates=False).exclude(pk__in=of_all.values("pk"))
 
-    def _narrowed(self) -> QuerySet[Promotion]:
+    def _narrowed(self) -> PromotionQuerySet:
         seen = Promotion.objects.visible_to(self.actor)
         if self.filters.model:
             seen = seen.filter(model__in=self._named_like)
@@ -203,9 +204,9 @@ class Queue:
         )
         return Subquery(said.order_by("-id").values("author__username")[:1])
 
-    def _to_decide(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
+    def _to_decide(self, seen: PromotionQuerySet) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""
-        open_now = self._where_he_may(Action.APPROVE_PROMOTION, seen.filter(state=State.OPEN))
+        open_now = self._where_he_may(Action.APPROVE_PROMOTION, seen.open())
         free = without_part_of(self.actor.user_id, open_now)
         return free.exclude(pk__in=RawSQL(_VOUCHED_FOR, [self.actor.user_id]))  # noqa: S611 - our own statement
 
