@@ -100,7 +100,7 @@ def paginate_in_turn(
 ) -> Page[Row]:
     """`paginate` of several lists, each of which begins where the one before it ends. Raises BadPageToken."""
     first, _, token = token.partition(".") if token else ("0", "", "")
-    if first not in map(str, range(len(lists))):
+    if first not in map(str, range(max(1, len(lists)))):  # of no lists there is one page, and nothing on it
         raise BadPageToken(field="page_token")
     items: list[Row] = []
     for turn in range(int(first), len(lists)):

@@ -65,7 +65,12 @@ def level(folder: Folder, path: str = "", *, after: str = "") -> Level:
     with connection.cursor() as cursor:
         cursor.execute(_LEVEL, values)
         found = [_entry(prefix, *row) for row in cursor.fetchall()]
-    return Level(tuple(found[:PER_PAGE]), found[PER_PAGE].name if len(found) > PER_PAGE else "")
+    return Level(tuple(found[:PER_PAGE]), _place(found[PER_PAGE]) if len(found) > PER_PAGE else "")
+
+
+def _place(entry: Entry) -> str:
+    """Where an entry stands in the order of the paths: `a/` comes after `a-1` and `a.txt`, though `a` comes before."""
+    return entry.name if entry.sha256 else f"{entry.name}/"
 
 
 def _entry(prefix: str, path: str, size: int, sha256: str) -> Entry:

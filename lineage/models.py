@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import ClassVar, Self
 
+from django.contrib.postgres.indexes import GinIndex
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Left
@@ -54,6 +55,7 @@ class Experiment(models.Model):
         indexes = [
             models.Index(fields=["workspace", "-created_at", "id"], name="experiment_newest_first"),
             models.Index(fields=["fingerprint"], condition=~Q(fingerprint=""), name="experiment_just_made"),
+            GinIndex(fields=["name"], name="experiment_by_part_of_name", opclasses=["gin_trgm_ops"]),
         ]
 
     def __str__(self) -> str:

@@ -46,6 +46,11 @@ class Provenance:
         return self.tags.get("mlflow.source.git.commit", "")
 
     @property
+    def cut_at(self) -> int:
+        """KEPT when there may be more of some kind than is here, else 0."""
+        return KEPT if any(len(kind) >= KEPT for kind in (self.metrics, self.params, self.tags, self.datasets)) else 0
+
+    @property
     def own_tags(self) -> dict[str, str]:
         """The tags that people set; those of the client itself begin with `mlflow.`."""
         return {key: value for key, value in self.tags.items() if not key.startswith("mlflow.")}

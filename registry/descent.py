@@ -64,7 +64,7 @@ def descent(actor: Actor, version: Version) -> Descent:
         experiment_id=experiment_id,
         reads_runs=actor.may(Action.READ),
         logged_model=logged_model,
-        original=_original(actor, *copied.groups()) if copied else None,
+        original=_original(actor, version, *copied.groups()) if copied else None,
         copied_from=f"{copied[1]} v{copied[2]}" if copied else "",
         copies=tuple(copies[:SHOWN]),
         copies_more=len(copies) > SHOWN,
@@ -79,14 +79,15 @@ def versions_of_run(actor: Actor, run: Run) -> list[Version]:
     return list(rows.order_by("-created_at", "-id")[:_ENOUGH])
 
 
-def _original(actor: Actor, name: str, number: str) -> Version | None:
+def _original(actor: Actor, version: Version, name: str, number: str) -> Version | None:
     rows = Version.objects.visible_to(actor).select_related("model")
-    return rows.filter(model__name=name, number=int(number)).first()
+    # A copy names what it was made of, and a name that became free may be another model's since: a younger one's.
+    return rows.filter(model__name=name, number=int(number), created_at__lte=version.created_at).first()
 
 
 def _copies(actor: Actor, version: Version) -> list[Version]:
     source = f"models:/{version.model.name}/{version.number}"
     # By the hash, which an index holds together with the order.
     rows = Version.objects.visible_to(actor).filter(Exact(hashed("source"), hashed(Value(source))), source=source)
-    rows = rows.select_related("model").exclude(pk=version.pk)
+    rows = rows.filter(created_at__gte=version.created_at).select_related("model").exclude(pk=version.pk)
     return list(rows.order_by("-updated_at", "model_name", "-number")[: SHOWN + 1])

@@ -28,9 +28,12 @@ def create(actor: Actor, name: str) -> Team:
     """A new team without members and roles. Raises TeamExists, BadName."""
     require(actor, Action.EDIT_GRANTS)
     called = people.team_name(name)
-    if Team.objects.filter(workspace_id=actor.workspace_id, name=called).exists():
+    # Made or refused in one step: a team that somebody made meanwhile keeps its members.
+    team, is_new = Team.objects.get_or_create(workspace_id=actor.workspace_id, name=called)
+    if not is_new:
         raise TeamExists(team=called)
-    return people.set_team(actor, name=called, usernames=[])
+    audit.record(actor, Verb.TEAM_CREATED, subject=f"team {called}", data={"members": []})
+    return team
 
 
 @transaction.atomic

@@ -92,3 +92,33 @@ def test_a_page_of_a_promotion_says_that_it_changed_and_keeps_what_was_typed(
     person.window.clock.run_for(45_000)
     person.page.get_by_text("changed", exact=False).first.wait_for()
     assert person.page.get_by_label("Comment").first.input_value() == "I am still reading."
+
+
+def test_what_somebody_wrote_is_there_again_when_the_session_had_ended(
+    promotions: list[str], people: Any, live: Live
+) -> None:
+    person = people("reviewer")
+    person.go(f"/promotions/{promotions[1]}")
+    said = person.page.get_by_label("Say something")
+    said.fill("Still to be said.")
+    person.window.clear_cookies(name="vouch_session")
+    person.page.get_by_role("button", name="Comment", exact=True).click()
+    person.page.get_by_label("User name").fill("reviewer")
+    person.page.get_by_label("Password").fill(live.accounts["reviewer"]["password"])
+    person.page.keyboard.press("Enter")
+    person.page.wait_for_url(f"**/promotions/{promotions[1]}")
+    assert said.input_value() == "Still to be said."
+    person.page.get_by_role("button", name="Comment", exact=True).click()
+    person.page.locator("#discussion ~ ol").get_by_text("Still to be said.").wait_for()
+    assert said.input_value() == ""
+
+
+def test_a_page_says_that_its_session_has_ended_and_stays_as_it_was(promotions: list[str], people: Any) -> None:
+    person = people("reviewer")
+    person.window.clock.install()
+    person.go("/reviews?model=keys-")
+    person.window.clear_cookies(name="vouch_session")
+    person.window.clock.run_for(45_000)
+    person.page.get_by_role("alert").get_by_text("You are signed out").wait_for()
+    assert person.page.get_by_role("alert").count() == 1
+    assert person.page.locator("#desk .keyed a").count() > 0

@@ -57,3 +57,15 @@ def test_a_path_that_could_climb_out_is_refused(requester: Actor, path: str) -> 
     with pytest.raises(BadPath):
         levels.level(folder_of(requester, "a"), path)
     assert levels.level(folder_of(requester, "a"), after="\0\ud800zz").entries == ()
+
+
+def test_a_directory_beside_files_that_begin_with_its_name_is_reached_by_the_pages(
+    requester: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`model-1` stands before `model/…`, though `model` by itself stands before both."""
+    monkeypatch.setattr(levels, "PER_PAGE", 3)
+    folder = folder_of(requester, "model-1", "model-2", "model.txt", "model/a", "model/b", "z")
+    first = levels.level(folder)
+    second = levels.level(folder, after=first.after)
+    assert [entry.name for entry in first.entries] == ["model-1", "model-2", "model.txt"]
+    assert ([entry.name for entry in second.entries], second.after) == (["model", "z"], "")

@@ -146,9 +146,12 @@ def _page(
         typed[wrong] = ""
     # What was sent by a form stands in no address: links to more of the list begin from here.
     query = urlencode({name: value for name, value in typed.items() if value})
+    rows = trail.rows(actor, page.items)
     context = {
         "page": page,
-        "lines": [_line(actor, row) for row in trail.rows(actor, page.items)],
+        "lines": [_line(actor, row) for row in rows],
+        # Its entries are found by its name, but it cannot be named to have them checked or exported.
+        "gone": bool(typed["model"] and rows) and all(row.model and row.model.deleted_at for row in rows),
         "typed": typed,
         "query": query,
         "acted": acted,
@@ -228,7 +231,7 @@ def _page_in(model: str, verb: Verb, data: Any) -> str:
     if as_uuid(data.get("promotion")):
         return reverse("promotion", args=[as_uuid(data["promotion"])])
     number = data.get("version")
-    if isinstance(number, int) and 0 < number < 10**10 and verb != Verb.VERSION_DELETED:
+    if type(number) is int and 0 < number < 10**10 and verb != Verb.VERSION_DELETED:
         return reverse("version", args=[model, number])
     if "policy" in data and as_uuid(data["policy"]):
         return reverse("policy", args=[as_uuid(data["policy"])])

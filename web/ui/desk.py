@@ -81,8 +81,25 @@ def signed_in(
 
 
 def to_sign_in(request: HttpRequest) -> HttpResponse:
-    """To the sign-in page, which leads back here."""
-    return redirect(f"{reverse('sign-in')}?{urlencode({'next': request.get_full_path()})}")
+    """To the sign-in page, which leads back here; a part of a page that looks again is told, and stays as it is."""
+    if _by_htmx(request):
+        # Else nothing would stand in the place of the part: the sign-in page has none of its name.
+        return HttpResponse(status=204, headers={"HX-Trigger": "signed-out"})
+    return redirect(f"{reverse('sign-in')}?{urlencode({'next': _opened(request)})}")
+
+
+def _by_htmx(request: HttpRequest) -> bool:
+    """Whether a script of the page asks, and not the person."""
+    return request.headers.get("HX-Request") == "true"
+
+
+def _opened(request: HttpRequest) -> str:
+    """The page that the person had open: the address of a form may be that of no page."""
+    if request.method in ("GET", "HEAD"):
+        return request.get_full_path()
+    came = request.headers.get("Referer", "")
+    own = f"{request.scheme}://{request.get_host()}/"
+    return came.removeprefix(own[:-1]) if came.startswith(own) else request.get_full_path()
 
 
 def next_page(request: HttpRequest) -> str:
@@ -110,6 +127,8 @@ def show(request: PageRequest, template: str, context: dict[str, Any], *, status
 
 
 def _renew(request: HttpRequest) -> None:
+    if _by_htmx(request):
+        return  # a page that is left open looks again for ever: that somebody sits there it does not tell
     now = int(time.time())
     if now - int(request.session.get("renewed", 0)) > _RENEW_AFTER:
         request.session["renewed"] = now

@@ -38,7 +38,7 @@ def experiments(request: PageRequest, actor: Actor) -> HttpResponse:
     search = request.GET.get("q", "").strip()
     rows, order = searching.experiments(actor, [], [], view=View.ACTIVE, columns={})
     if search:
-        rows = rows.filter(name__icontains=text.free_text("q", search, limit=500, lines=False))
+        rows = rows.filter(name__holds=text.free_text("q", search, limit=500, lines=False))
     page = paginate(
         rows,
         order=order,
@@ -88,9 +88,11 @@ def _table(
         [found],
         run_table.conditions(asked),
         run_table.order(order, few=few, limit=tables.COUNTED),
-        view=View.ACTIVE,
+        view=View.DELETED if found.deleted_at else View.ACTIVE,
         columns=run_table.COLUMNS,
     )
+    if found.deleted_at:  # it took its runs along; those that were deleted on their own are counted nowhere
+        lists = [rows.filter(deleted_at__isnull=True) for rows in lists]
     page = paginate_in_turn(
         lists,
         order=keys,
@@ -128,6 +130,7 @@ def compare(request: PageRequest, actor: Actor, experiment_id: str) -> HttpRespo
         "runs": runs,
         "sides": list(zip(runs, sides, strict=True)),
         "drawn": drawn,
+        "cut_at": max((side.cut_at for side in sides), default=0),
         "kept": [("runs", run.pk.hex) for run in runs],
         "metrics": _beside(runs, [side.metrics for side in sides]),
         "params": _beside(runs, [side.params for side in sides]),

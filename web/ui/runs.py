@@ -9,6 +9,7 @@ from django.http.response import HttpResponseBase
 from django.views.decorators.http import require_safe
 
 from accounts.actor import Actor
+from core import text
 from core.errors import Invalid
 from lineage.levels import Level, level
 from lineage.models import Folder, Run
@@ -34,11 +35,11 @@ def run(request: PageRequest, actor: Actor, run_id: str) -> HttpResponse:
         "models": models_made_by(found),
         "versions": versions_of_run(actor, found),
         "path": path,
-        "parents": _parents(path),
     }
     try:
         context["drawn"] = plots.shown([(found.pk, found.name)], request.GET.getlist("metrics"))
         context["level"] = _level(found, path, request.GET.get("after", ""))
+        context["parents"] = _parents(path)  # of a path that was let pass, and so is short
     except Invalid as refusal:
         context["refusal"] = refusal
         return show(request, "lineage/run.html", context, status=status_of(refusal))
@@ -55,7 +56,10 @@ def run_file(request: PageRequest, actor: Actor, run_id: str, path: str) -> Http
 
 def _level(found: Run, path: str, after: str) -> Level | None:
     folder = _folder(found)
-    return level(folder, path, after=after) if folder else None
+    if folder is None:
+        text.artifact_path(path, empty=True)
+        return None
+    return level(folder, path, after=after)
 
 
 def _folder(found: Run) -> Folder | None:

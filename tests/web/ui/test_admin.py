@@ -216,3 +216,16 @@ def test_an_operator_switches_webhooks_and_has_deliveries_sent_again(
         assert issued.secret not in page
         assert kept.secret not in page
         assert "secret" not in page.lower()
+
+
+def test_a_row_is_found_by_its_id_with_hyphens_or_without_and_by_the_index(
+    operator: Client, asked: Promotion, django_assert_max_num_queries: Any
+) -> None:
+    run = Run.objects.get(pk=asked.version.run_id)
+    for written in (str(run.pk), run.pk.hex, f" {run.pk.hex.upper()} "):
+        with django_assert_max_num_queries(12) as counted:
+            assert "1 run" in text_of(operator.get("/admin/lineage/run/", {"q": written})), written
+        assert not [query for query in counted.captured_queries if "::varchar" in query["sql"]]
+    assert "0 runs" in text_of(operator.get("/admin/lineage/run/", {"q": "nonsense"}))
+    assert "0 approvals" in text_of(operator.get("/admin/registry/approval/", {"q": asked.pk.hex}))
+    assert "1 folder" in text_of(operator.get("/admin/lineage/folder/", {"q": asked.version.run_id.hex}))

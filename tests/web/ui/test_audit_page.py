@@ -10,7 +10,7 @@ import pytest
 from django.test import Client
 
 from accounts.actor import Actor
-from accounts.models import AuditEntry
+from accounts.models import AuditEntry, User
 from accounts.roles import Role
 from accounts.services import people
 from registry.models import Model, Promotion
@@ -218,3 +218,23 @@ def test_forms_are_guarded_against_other_sites(asked: Promotion, maintainer: Act
     client = signed_in(maintainer, enforce_csrf_checks=True)
     for path in ("/audit/verify", "/audit/export", "/members", "/profile"):
         assert client.post(path, {"format": "csv"}).status_code == 403
+
+
+def test_of_a_deleted_model_no_check_is_offered_that_would_not_find_it(requester: Actor, maintainer: Actor) -> None:
+    make.model(requester, "gone")
+    catalog.delete_model(maintainer, "gone")
+    client = signed_in(maintainer)
+    page = client.get("/audit?model=gone").content.decode()
+    assert "model.created" in page
+    assert "of a model that was deleted" in page
+    assert "Verify" not in page
+    make.model(requester, "gone")
+    assert "Verify" in client.get("/audit?model=gone").content.decode()
+
+
+def test_whoever_reads_the_log_of_one_model_stays_in_it(requester: Actor) -> None:
+    model = make.model(requester)
+    reader = make.actor("reader", Role.VIEWER)
+    people.give(make.actor("root", Role.ADMINISTRATOR), Role.MAINTAINER, user=User.objects.get(pk=reader.user_id),
+                model_id=model.pk)  # fmt: skip
+    assert 'href="/audit?by=requester&amp;model=churn"' in signed_in(reader).get("/audit?model=churn").content.decode()

@@ -326,3 +326,29 @@ def test_names_and_values_show_as_text(requester: Actor, viewer: Actor) -> None:
             assert raw not in page, (path, raw)
         assert "&lt;script&gt;alert(1)" in page, path
     assert Param.objects.filter(run=run).exists()
+
+
+def test_a_deleted_experiment_shows_the_runs_that_went_with_it(
+    sweep: Experiment, requester: Actor, viewer: Actor
+) -> None:
+    runs.delete(requester, Run.objects.get(name="run-c").pk)
+    experiments.delete(requester, sweep)
+    client = signed_in(viewer)
+    for query in ("", "?order=metrics.auc", "?filter=params.depth+%3D+'3'", "?filter=metrics.auc+>+0"):
+        response = client.get(f"/experiments/{sweep.pk}{query}")
+        page = text_of(response)
+        assert "2 runs" in page, query
+        assert "run-a" in page, query
+        assert "run-c" not in page, query
+
+
+def test_experiments_are_found_by_a_part_of_their_name_in_any_case_and_nothing_in_it_is_wild(
+    sweep: Experiment, requester: Actor, viewer: Actor
+) -> None:
+    experiments.create(requester, name="100% of_it", tags={})
+    client = signed_in(viewer)
+    for asked, found in (("WEE", "sweep"), ("0% O", "100% of_it"), ("f_i", "100% of_it")):
+        page = client.get("/experiments", {"q": asked}).content.decode()
+        assert f"<bdi>{found}</bdi></a>" in page, asked
+    for nothing in ("s%p", "swee_", "\\", "\\%"):
+        assert "No experiment is named like that" in text_of(client.get("/experiments", {"q": nothing})), nothing

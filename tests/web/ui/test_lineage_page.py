@@ -181,3 +181,18 @@ def test_a_line_is_cut_and_read_in_few_queries_however_long_it_is(
     client = signed_in(requester)
     with django_assert_max_num_queries(15):
         assert client.get("/models/churn/versions/1/lineage").status_code == 200
+
+
+def test_a_copy_is_not_one_of_a_younger_model_that_took_the_name(
+    requester: Actor, maintainer: Actor, viewer: Actor
+) -> None:
+    make.model(requester)
+    original = make.version(requester)
+    make.model(requester, "served")
+    copy_of(requester, original, "served")
+    assert boxes(viewer, "served")["Registered from"][0].href == "/models/churn/versions/1/lineage"
+    catalog.delete_model(maintainer, "churn")
+    make.model(requester)
+    make.version(requester)
+    assert boxes(viewer, "served")["Registered from"][0].missing
+    assert not [box for box in boxes(viewer)["Went to"] if box.kind == "Copied to"]

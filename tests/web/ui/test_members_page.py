@@ -287,3 +287,14 @@ def test_hostile_names_are_shown_as_names(administrator: Actor, viewer: Actor) -
     theirs = signed_in(viewer).get("/profile").content.decode()
     assert "<script>" not in theirs
     assert "<img" not in theirs
+
+
+def test_taking_a_role_from_oneself_says_what_cannot_be_undone_and_nothing_else(administrator: Actor) -> None:
+    """Who may give roles still gives himself the others back."""
+    me = User.objects.get(pk=administrator.user_id)
+    for role in (Role.VIEWER, Role.REVIEWER):
+        people.give(administrator, role, user=me)
+    html = signed_in(administrator).get("/members/accounts/administrator").content.decode()
+    said = {role: form for form, role in re.findall(r'<p class="will">(.*?)Take (\w+) back', html, re.S)}
+    assert set(said) == {"administrator", "viewer", "reviewer"}
+    assert [role for role, form in said.items() if "give it back to yourself" in form] == ["administrator"]

@@ -131,3 +131,24 @@ def test_a_page_of_a_run_takes_no_more_queries_the_more_it_logged(
     client = signed_in(requester)
     with django_assert_max_num_queries(15):
         assert client.get(f"/runs/{key.hex}").status_code == 200
+
+
+def test_a_path_that_is_refused_is_not_taken_apart(run: Run, viewer: Actor) -> None:
+    """Its parents, each with a link, would be a page of many megabytes."""
+    response = signed_in(viewer).get(f"/runs/{run.pk.hex}", {"path": "a/" * 4000})
+    assert response.status_code == 400
+    assert len(response.content) < 60_000
+    page = text_of(signed_in(viewer).get(f"/runs/{run.pk.hex}", {"metrics": "none-such"}))
+    assert "None of these runs logged a metric" in page
+    assert "No files were logged" not in page
+
+
+def test_a_run_that_logged_more_than_is_shown_says_so(
+    run: Run, requester: Actor, viewer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = signed_in(viewer)
+    assert "of each kind are shown" not in text_of(client.get(f"/runs/{run.pk.hex}"))
+    monkeypatch.setattr("lineage.provenance.KEPT", 3)
+    assert "the first 3 of each kind are shown" in text_of(client.get(f"/runs/{run.pk.hex}"))
+    compared = client.get(f"/experiments/{run.experiment_id}/compare", {"runs": run.pk.hex})
+    assert "Of each run the first 3 metrics" in text_of(compared)

@@ -178,3 +178,32 @@ def test_a_session_ends_after_twelve_idle_hours_and_not_while_it_is_used(reviewe
             assert client.get("/models").status_code == 200
         clock.shift(datetime.timedelta(hours=13))
         assert client.get("/models").status_code == 302
+
+
+def test_after_signing_in_one_is_back_at_the_page_whose_form_found_the_session_ended(reviewer: Actor) -> None:
+    """The form's own address may answer a POST alone."""
+    came = "http://testserver/models/churn?page=x"
+    to = Client().post("/models/churn/rollback", headers={"Referer": came})["Location"]
+    assert to == "/sign-in?next=%2Fmodels%2Fchurn%3Fpage%3Dx"
+    for elsewhere in ("http://testserver.evil.example/x", "https://evil.example/models", "nonsense", "http://["):
+        to = Client().post("/models/churn/rollback", headers={"Referer": elsewhere})["Location"]
+        assert to == "/sign-in?next=%2Fmodels%2Fchurn%2Frollback", elsewhere
+
+
+def test_a_part_that_looks_again_is_told_that_the_session_ended_and_is_replaced_by_nothing(reviewer: Actor) -> None:
+    response = Client().get("/reviews", headers={"HX-Request": "true"})
+    assert (response.status_code, response.content) == (204, b"")
+    assert response["HX-Trigger"] == "signed-out"
+
+
+def test_a_page_that_is_left_open_does_not_keep_the_session_alive(
+    reviewer: Actor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = signed_in(reviewer)
+    client.get("/reviews")
+    renewed = client.session["renewed"]
+    monkeypatch.setattr("web.ui.desk.time.time", lambda: renewed + 3600)
+    client.get("/reviews", headers={"HX-Request": "true"})
+    assert client.session["renewed"] == renewed
+    client.get("/reviews")
+    assert client.session["renewed"] == renewed + 3600

@@ -109,15 +109,35 @@
     if (live && byItself && fresh.length) live.textContent = fresh.length === 1 ? `New in the list: ${fresh[0].textContent.trim().replace(/\s+/g, " ")}` : `${fresh.length} new in the list`;
   });
 
-  // What somebody typed and did not send is there again when he comes back to the page, in this tab alone.
-  const drafts = document.querySelectorAll("textarea[data-draft]");
-  for (const field of drafts) {
-    const name = `draft:${location.pathname}:${field.dataset.draft}`;
-    try {
-      const kept = sessionStorage.getItem(name);
+  // A part of the page that would look at itself again, for somebody whose session has ended: said once, nothing is lost.
+  document.addEventListener("signed-out", () => {
+    if (document.getElementById("signed-out")) return;
+    const told = document.createElement("p");
+    told.id = "signed-out";
+    told.className = "notice warn";
+    told.setAttribute("role", "alert");
+    const again = document.createElement("a");
+    again.href = location.href;
+    again.textContent = "Sign in again";
+    told.append("You are signed out, and this page stays as it was. ", again, ".");
+    document.getElementById("main").prepend(told);
+  });
+
+  // What somebody typed and did not send is there again when he comes back to the page, in this tab alone. What was sent
+  // is forgotten when a page comes of it: from the sign-in or an error that came instead, he comes back as well.
+  try {
+    const instead = document.querySelector("main.alone");
+    for (const mark of Object.keys(sessionStorage).filter((name) => name.startsWith("sent:"))) {
+      if (!instead) sessionStorage.removeItem(mark.replace("sent:", "draft:"));
+      sessionStorage.removeItem(mark);
+    }
+    const who = document.querySelector("header.top summary bdi")?.textContent;
+    for (const field of document.querySelectorAll("textarea[data-draft]")) {
+      const name = `${who}:${location.pathname}:${field.dataset.draft}`;
+      const kept = sessionStorage.getItem(`draft:${name}`);
       if (kept && !field.value) { field.value = kept; const fold = field.closest("details"); if (fold) fold.open = true; }
-      field.addEventListener("input", () => { if (field.value) sessionStorage.setItem(name, field.value); else sessionStorage.removeItem(name); });
-      field.form.addEventListener("submit", () => sessionStorage.removeItem(name));
-    } catch { break; } // the browser keeps nothing
-  }
+      field.addEventListener("input", () => { if (field.value) sessionStorage.setItem(`draft:${name}`, field.value); else sessionStorage.removeItem(`draft:${name}`); });
+      field.form.addEventListener("submit", () => sessionStorage.setItem(`sent:${name}`, "yes"));
+    }
+  } catch { /* the browser keeps nothing */ }
 })();
