@@ -57,7 +57,8 @@ class Listed(admin.ModelAdmin):  # type: ignore[type-arg]
         return (queryset.filter(asked) if asked else queryset.none()), False
 
     def _is_of_ids(self, path: str) -> bool:
-        return isinstance(get_fields_from_path(self.model, path.removesuffix("__exact"))[-1], UUIDField)
+        column, _, lookup = path.rpartition("__")
+        return lookup == "exact" and isinstance(get_fields_from_path(self.model, column)[-1], UUIDField)
 
     def has_delete_permission(self, request: Any, obj: Row | None = None) -> bool:
         return False

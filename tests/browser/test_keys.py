@@ -109,7 +109,7 @@ def test_what_somebody_wrote_is_there_again_when_the_session_had_ended(
     person.page.wait_for_url(f"**/promotions/{promotions[1]}")
     assert said.input_value() == "Still to be said."
     person.page.get_by_role("button", name="Comment", exact=True).click()
-    person.page.locator("#discussion ~ ol").get_by_text("Still to be said.").wait_for()
+    person.page.locator("ol.talk .words", has_text="Still to be said.").wait_for()
     assert said.input_value() == ""
 
 
