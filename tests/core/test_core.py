@@ -98,3 +98,9 @@ def test_a_page_token_is_good_for_its_own_query_alone(requester: Actor) -> None:
             paging.paginate(rows, order=("name", "id"), size=1, token=bad, query=query)
     with pytest.raises(paging.BadPageToken):
         paging.paginate(rows, order=("-name", "-id"), size=1, token=token, query={"stage": "a"})
+
+
+def test_of_no_lists_there_is_one_page_with_nothing_on_it() -> None:
+    assert paging.paginate_in_turn([], order=("id",), size=5, token="", query="x") == paging.Page([], "")
+    with pytest.raises(paging.BadPageToken):
+        paging.paginate_in_turn([], order=("id",), size=5, token="1.", query="x")
