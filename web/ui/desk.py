@@ -58,7 +58,8 @@ def signed_in(
         try:
             user = request.user
             if not user.is_authenticated:
-                return to_sign_in(request)
+                # A part of a page that looks again: the sign-in page in its place would take away what is typed there.
+                return HttpResponse(status=401) if _is_part(request) else to_sign_in(request)
             workspaces, actor = queries.signed_in(
                 user,
                 request.session.get("workspace", ""),
@@ -109,7 +110,14 @@ def show(request: PageRequest, template: str, context: dict[str, Any], *, status
     return response
 
 
+def _is_part(request: HttpRequest) -> bool:
+    """Whether a page asks for a part of it, by a timer or as somebody types, and not the person for a page."""
+    return request.headers.get("HX-Request") == "true"
+
+
 def _renew(request: HttpRequest) -> None:
+    if _is_part(request):
+        return  # a page that looks again by itself, left open, would keep its session for ever
     now = int(time.time())
     if now - int(request.session.get("renewed", 0)) > _RENEW_AFTER:
         request.session["renewed"] = now

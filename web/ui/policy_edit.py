@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.actor import Actor
 from accounts.permissions import require, require_anywhere
 from accounts.roles import Action
+from core import text
 from core.errors import Refusal
 from registry import queries
 from registry.errors import Stale
@@ -119,7 +120,7 @@ def _shown(
 def _there(actor: Actor, entry: Entry) -> Policy | None:
     """The policy that is there already; one query."""
     here = queries.policies(actor).filter(target=entry.target, pattern=entry.scope.pattern)
-    here = here.filter(model__name=entry.scope.model) if entry.scope.model else here.filter(model__isnull=True)
+    here = here.filter(model__name=text.searchable(entry.scope.model)) if entry.scope.model else here.filter(model__isnull=True)
     return here.first()
 
 

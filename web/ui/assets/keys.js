@@ -109,15 +109,23 @@
     if (live && byItself && fresh.length) live.textContent = fresh.length === 1 ? `New in the list: ${fresh[0].textContent.trim().replace(/\s+/g, " ")}` : `${fresh.length} new in the list`;
   });
 
-  // What somebody typed and did not send is there again when he comes back to the page, in this tab alone.
+  // What somebody typed and did not send is there again when he comes back to the page, in this tab alone. What he sent
+  // is kept until a page says that it was done: a session that had ended, or a server that is away, takes no words.
   const drafts = document.querySelectorAll("textarea[data-draft]");
+  const done = document.querySelector("#main > .notice.success");
   for (const field of drafts) {
     const name = `draft:${location.pathname}:${field.dataset.draft}`;
     try {
+      if (done && sessionStorage.getItem(`${name}:sent`)) sessionStorage.removeItem(name);
+      sessionStorage.removeItem(`${name}:sent`);
       const kept = sessionStorage.getItem(name);
       if (kept && !field.value) { field.value = kept; const fold = field.closest("details"); if (fold) fold.open = true; }
       field.addEventListener("input", () => { if (field.value) sessionStorage.setItem(name, field.value); else sessionStorage.removeItem(name); });
-      field.form.addEventListener("submit", () => sessionStorage.removeItem(name));
+      field.form.addEventListener("submit", () => sessionStorage.setItem(`${name}:sent`, "yes"));
     } catch { break; } // the browser keeps nothing
   }
+  // Whoever signs in next at this tab is somebody else.
+  document.querySelector('form[action="/sign-out"]')?.addEventListener("submit", () => {
+    try { for (const name of Object.keys(sessionStorage)) if (name.startsWith("draft:")) sessionStorage.removeItem(name); } catch { /* it keeps nothing */ }
+  });
 })();

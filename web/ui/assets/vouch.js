@@ -44,6 +44,21 @@ document.addEventListener("submit", (event) => {
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
 });
+// A part of a page was not given any more: whoever goes on to type is told, and nothing is taken from him.
+document.addEventListener("htmx:responseError", (event) => {
+  if (event.detail.xhr.status !== 401 || document.getElementById("signed-out")) return;
+  const told = document.createElement("p");
+  told.id = "signed-out";
+  told.className = "notice warn";
+  told.setAttribute("role", "alert");
+  const link = document.createElement("a");
+  link.href = "/sign-in";
+  link.target = "_blank";
+  link.textContent = "Sign in in another tab";
+  told.append("You are signed out, and this page does not look again. ", link, ", then load it anew.");
+  document.getElementById("main").prepend(told);
+});
+
 addEventListener("pageshow", () => {
   for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
 });
