@@ -94,7 +94,9 @@ class Outlook:
     def vouched_with(self, user_id: int) -> bool:
         """Whether everybody who has to has approved once this user, a person and a giver, has."""
         own = self.teams.get(user_id, ())
-        return len(self._persons | {user_id}) >= self.terms.approvals and all(team in own for team in self.teams_lacking)
+        return len(self._persons | {user_id}) >= self.terms.approvals and all(
+            team in own for team in self.teams_lacking
+        )
 
     @property
     def failing(self) -> tuple[Judged, ...]:
@@ -122,6 +124,23 @@ def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
     A constant number of queries.
     """
     return outlooks([promotion], givers=[giver] if giver else [])[promotion.pk]
+
+
+def outlook_then(promotion: Promotion) -> Outlook:
+    """Of a promotion that is decided: the approvals that were given. Nothing else of it counts any more. One query."""
+    return Outlook(
+        terms=promotion.terms,
+        evidence=evidence_of(promotion, None, ()),
+        incumbent=None,
+        judged=(),
+        given=tuple(_approvals([promotion])[promotion.pk]),
+        reviewers=(),
+        teams={},
+        persons_teams={},
+        excluded={},
+        at=timezone.now(),
+        runs={},
+    )
 
 
 def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ()) -> dict[uuid.UUID, Outlook]:

@@ -22,7 +22,7 @@ from registry.evidence import what_changed
 from registry.inside import Inside, inside
 from registry.lifecycle import Act, State
 from registry.models import Approval, Check, Occupancy, Pointing, Promotion, Version
-from registry.outlook import Outlook, outlook, outlooks
+from registry.outlook import Outlook, outlook, outlook_then, outlooks
 from registry.overview import outcome_of
 from registry.queries import checks, find_promotion
 
@@ -119,11 +119,11 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     """The promotion as `actor` sees it; PromotionNotFound. At most eleven queries, whatever it compares; one more when
     its policy has gates. Reads small files, so not to be called in a transaction."""
     promotion = find_promotion(actor, promotion_id, followers=FOLLOWERS)
-    look = outlook(promotion, giver=actor.user_id)
+    is_open = promotion.state == State.OPEN
+    look = outlook(promotion, giver=actor.user_id) if is_open else outlook_then(promotion)
     before = _occupants_then(promotion, look)
     incumbent = max(before, key=lambda version: version.number, default=None)
     approvals = _approvals(promotion, look)
-    is_open = promotion.state == State.OPEN
     mine = any(approval.reviewer_id == actor.user_id for approval in look.counting)
     cannot = _cannot_approve(actor, promotion, look)
     compared = compare(promotion.version, incumbent, look.judged if is_open else (), look.runs)

@@ -60,4 +60,3 @@ def text_diff(before: str, after: str) -> TextDiff:
         lines.append(Line(Kind.LEFT_OUT, str(len(then) - last)))
     kinds = [line.kind for line in lines]
     return TextDiff(tuple(lines), kinds.count(Kind.ADDED), kinds.count(Kind.REMOVED), cut)
-

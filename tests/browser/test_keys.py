@@ -92,3 +92,36 @@ def test_a_page_of_a_promotion_says_that_it_changed_and_keeps_what_was_typed(
     person.window.clock.run_for(45_000)
     person.page.get_by_text("changed", exact=False).first.wait_for()
     assert person.page.get_by_label("Comment").first.input_value() == "I am still reading."
+
+
+def test_what_was_written_outlives_a_session_that_ended(promotions: list[str], people: Any) -> None:
+    person = people("reviewer")
+    person.go(f"/promotions/{promotions[0]}")
+    words = "Not to be lost."
+    person.page.get_by_label("Say something").fill(words)
+    person.window.clear_cookies(name="vouch_session")
+    person.page.get_by_role("button", name="Comment", exact=True).click()
+    person.page.get_by_label("Password").wait_for()
+    person.page.get_by_label("User name").fill(person.username)
+    person.page.get_by_label("Password").fill(person.live.accounts[person.username]["password"])
+    person.page.keyboard.press("Enter")
+    person.page.wait_for_url(f"**/promotions/{promotions[0]}")
+    assert person.page.get_by_label("Say something").input_value() == words
+    person.page.get_by_role("button", name="Comment", exact=True).click()
+    person.page.locator("#main > .notice.success").wait_for()
+    assert person.page.get_by_label("Say something").input_value() == ""
+    assert person.page.locator(".talk").get_by_text(words).count() == 1
+    person.go(f"/promotions/{promotions[0]}")
+    assert person.page.get_by_label("Say something").input_value() == ""
+
+
+def test_a_list_says_that_one_is_signed_out_and_stays(promotions: list[str], people: Any) -> None:
+    person = people("reviewer")
+    person.window.clock.install()
+    person.go("/reviews?model=keys-")
+    person.window.clear_cookies(name="vouch_session")
+    person.window.clock.run_for(45_000)
+    person.page.get_by_text("You are signed out").wait_for()
+    assert person.page.get_by_role("link", name="keys-one").count()
+    assert all("401" in each for each in person.complaints)  # htmx tells the console
+    person.complaints.clear()

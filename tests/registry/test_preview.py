@@ -17,10 +17,10 @@ from lineage.services import experiments, runs
 from lineage.services.artifacts import Place, upload
 from lineage.services.metrics import Point
 from registry import policy as rules_of
-from registry.models import Occupancy, Pointing, Promotion, Version
+from registry.models import Occupancy, Promotion, Version
 from registry.policy import Scope
 from registry.preview import Preview, preview
-from registry.services import catalog, checks, policies, promotions, rollback
+from registry.services import aliases, catalog, checks, policies, promotions, rollback
 from registry.services.catalog import Origin
 from tests import make
 
@@ -219,7 +219,7 @@ def test_it_costs_the_same_however_much_there_is(
 
 
 def test_an_alias_that_pointed_at_nothing_is_compared_with_nothing(
-    requester: Actor, reviewer: Actor, maintainer: Actor
+    requester: Actor, reviewer: Actor, maintainer: Actor, administrator: Actor
 ) -> None:
     """As the gate itself has it: of a stage it asks what was there last, of an alias what it points at."""
     policies.write(maintainer, Scope(), "@champion", {"approvals": 1})
@@ -227,7 +227,7 @@ def test_an_alias_that_pointed_at_nothing_is_compared_with_nothing(
     for auc in (0.95, 0.9):
         asked = promotions.request(requester, "churn", measured(requester, auc=auc).number, "@champion")
         promotions.approve(reviewer, asked.pk, evidence=make.evidence(asked))
-        Pointing.objects.filter(ended_at__isnull=True).update(ended_at=timezone.now())
+        aliases.remove_alias(administrator, "churn", "champion")
     gates = [{"gate": "not_worse", "metric": "auc", "direction": "higher"}]
     held = previewed(maintainer, target="@champion", gates=gates)
     nothing = promotions.request(requester, "churn", measured(requester, auc=0.8).number, "@champion")

@@ -285,7 +285,9 @@ def test_webhooks_are_named_to_those_who_manage_them_alone(asked: Promotion, req
         assert ("of-churn and others" in page) == (username == "here")
 
 
-@pytest.mark.parametrize("seen", [{}, {"source": 1}, {"source": "x", "manifest": None, "incumbent": [], "policy": "no"}])
+@pytest.mark.parametrize(
+    "seen", [{}, {"source": 1}, {"source": "x", "manifest": None, "incumbent": [], "policy": "no"}]
+)
 def test_evidence_that_somebody_made_up_is_refused_as_any_other(
     asked: Promotion, reviewer: Actor, seen: dict[str, Any]
 ) -> None:

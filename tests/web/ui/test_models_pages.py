@@ -120,6 +120,17 @@ def test_a_long_history_is_cut_and_what_lasts_stays_in_sight(requester: Actor) -
     assert drawn.ticks[0].words == f"{days[70].day} {days[70]:%b %Y}"
 
 
+def test_a_stage_that_is_held_now_says_that_it_was_held_more_often(asked: Promotion) -> None:
+    first = timezone.now() - datetime.timedelta(days=400)
+    Occupancy.objects.bulk_create(
+        Occupancy(model=asked.model, version=asked.version, number=2, stage="Production", exclusive=True,
+                  started_at=first + datetime.timedelta(days=n), ended_at=first + datetime.timedelta(days=n, hours=9))
+        for n in range(IN_LANE + 5)
+    )  # fmt: skip
+    (lane,) = places(asked.model).lanes
+    assert (len(lane.stays), lane.more) == (IN_LANE + 1, True)
+
+
 def test_an_alias_that_moves_often_hides_no_other_ones_history(asked: Promotion) -> None:
     version, first = asked.version, timezone.now() - datetime.timedelta(days=400)
     for alias, moves in (("busy", 8 * IN_LANE + 1), ("calm", 2)):

@@ -242,7 +242,9 @@ def test_who_may_write_which_policy(maintainer: Actor, viewer: Actor, outsider: 
     assert "New policy" not in text_of(signed_in(viewer).get("/policies"))
     assert "Take it away" not in text_of(signed_in(viewer).get(policy.page))
     client = signed_in(owner)  # of one model
-    assert "You maintain churn" in text_of(client.get("/policies/new"))
+    page = text_of(client.get("/policies/new"))
+    assert "You maintain churn" in page
+    assert "of all models" not in page  # what he cannot write is not what the preview is of
     assert press(client, "/policies/new", "save", about="all").status_code == 403
     assert press(client, "/policies/new", "save", model="churn").status_code == 302
     assert client.get(f"{policy.page}/edit").status_code == 403
