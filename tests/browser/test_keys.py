@@ -110,7 +110,7 @@ def test_what_was_written_outlives_a_session_that_ended(promotions: list[str], p
     person.page.get_by_role("button", name="Comment", exact=True).click()
     person.page.locator("#main > .notice.success").wait_for()
     assert person.page.get_by_label("Say something").input_value() == ""
-    assert person.page.locator(".talk").get_by_text(words).count() == 1
+    assert person.page.locator(".talk .words").get_by_text(words).count() == 1
     person.go(f"/promotions/{promotions[0]}")
     assert person.page.get_by_label("Say something").input_value() == ""
 
