@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from django.db.models import Count, OuterRef, Subquery
 from django.db.models.functions import Coalesce
 
+from accounts.actor import Actor
 from accounts.audit import Event
+from accounts.roles import Action
 from accounts.verbs import Verb
 from registry.lifecycle import Stage
 from registry.models import Following, Promotion, Version, Webhook
@@ -41,7 +43,7 @@ FOLLOWERS = Coalesce(
 
 @dataclass(frozen=True)
 class Fired:
-    """The webhooks that an act makes fire; `names` are the first ten of them."""
+    """The webhooks that an act makes fire; `names` are the first ten of those that the actor may manage."""
 
     count: int
     names: tuple[str, ...]
@@ -65,7 +67,7 @@ class Affected:
     withdraw: Fired
 
 
-def affected(promotion: Promotion, displaced: Collection[Version], followers: int) -> Affected:
+def affected(actor: Actor, promotion: Promotion, displaced: Collection[Version], followers: int) -> Affected:
     """Who is affected by each act on an open promotion, whose model and version with manifest are loaded.
 
     `displaced` are the versions that it archives, or from which it takes the alias, with their manifests;
@@ -75,7 +77,7 @@ def affected(promotion: Promotion, displaced: Collection[Version], followers: in
     webhooks = list(listening(webhooks_of(model)))
 
     def fired(*events: Event) -> Fired:
-        return _fired(would_fire(model, events, webhooks))
+        return _fired(would_fire(model, events, webhooks), actor)
 
     moved = _moves(promotion, displaced)
     approved = of_promotion(Verb.PROMOTION_APPROVED, promotion)
@@ -90,7 +92,7 @@ def affected(promotion: Promotion, displaced: Collection[Version], followers: in
 
 
 def webhooks_that_fire(version: Version, displaced: Mapping[str, Collection[Version]]) -> dict[str, Fired]:
-    """The webhooks that fire when `version`, its model and manifest loaded, moves to each of these targets. One query.
+    """How many webhooks fire when `version`, its model and manifest loaded, moves to each of these targets. One query.
 
     Each target, a stage or '@' and an alias, comes with what it displaces, as for `affected`.
     """
@@ -100,7 +102,7 @@ def webhooks_that_fire(version: Version, displaced: Mapping[str, Collection[Vers
     for target, others in displaced.items():
         promotion = Promotion(model=version.model, version=version, target=target, from_stage=stage)
         events = [of_promotion(Verb.PROMOTION_PROMOTED, promotion), *_moves(promotion, others)]
-        found[target] = _fired(would_fire(version.model, events, webhooks))
+        found[target] = Fired(len(would_fire(version.model, events, webhooks)), ())
     return found
 
 
@@ -120,5 +122,7 @@ def _moves(promotion: Promotion, displaced: Collection[Version]) -> list[Event]:
     return [*archived, into]
 
 
-def _fired(webhooks: Sequence[Webhook]) -> Fired:
-    return Fired(len(webhooks), tuple(sorted(str(webhook) for webhook in webhooks)[:_NAMED]))
+def _fired(webhooks: Sequence[Webhook], actor: Actor) -> Fired:
+    # Who maintains another model, or this one alone, manages none of the workspace's: their names are not for him.
+    managed = [webhook for webhook in webhooks if actor.may(Action.EDIT_WEBHOOK, webhook.model_id)]
+    return Fired(len(webhooks), tuple(sorted(map(str, managed))[:_NAMED]))

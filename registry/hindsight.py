@@ -30,12 +30,16 @@ def hindsight(actor: Actor, promotion: Promotion) -> Hindsight | None:
     if promotion.state != State.PROMOTED:
         return None
     word = words([promotion]).get(promotion.pk) if promotion.rollback else None
+    runs_out = promotion.valid_until is not None and promotion.in_place
+    anew = standing(promotion, giver=actor.user_id) if runs_out else None
     may_review = promotion.awaits_review and actor.may(Action.REVIEW_AFTERWARDS, promotion.model_id)
     if may_review:
-        may_review = actor.user_id not in had_part([promotion], carrying_out_too=True)[promotion.pk]
-    if promotion.valid_until is None or not promotion.in_place:
+        # Who carried out a bypass does not vouch for it anew either, so then they are the same people.
+        same = anew.excluded if anew and promotion.bypass else None
+        excluded = had_part([promotion], carrying_out_too=True)[promotion.pk] if same is None else same
+        may_review = actor.user_id not in excluded
+    if anew is None:
         return Hindsight(word, may_review, runs_out=False, vouched_anew=(), missing=(), may_revalidate=False)
-    anew = standing(promotion, giver=actor.user_id)
     has_done = any(given.reviewer_id == actor.user_id for given in anew.counting)
     may = actor.may(Action.APPROVE_PROMOTION, promotion.model_id) and not anew.excludes(actor.user_id)
     return Hindsight(word, may_review, True, anew.counting, anew.missing, may and not has_done)

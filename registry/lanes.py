@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from functools import reduce
 from typing import Any
 
-from django.db.models import F, QuerySet, Value
+from django.contrib.postgres.expressions import ArraySubquery
+from django.db.models import BigIntegerField, F, Func, OuterRef, QuerySet, Value
 from django.db.models.functions import Concat
 from django.utils import timezone
 
@@ -116,10 +117,12 @@ def places(model: Model) -> Places:
         occupancies.filter(stage=stage, ended_at__isnull=True).order_by("-started_at")[: ON_BOARD + 1]
         for stage in _COLUMNS
     ]
-    past = [occupancies.filter(stage=stage).order_by("-started_at")[: IN_LANE + 1] for stage in SERVING]
+    held = [occupancies.filter(stage=stage).order_by("-started_at") for stage in SERVING]
+    # Those that are over by themselves too: where many last, they alone tell whether there were earlier ones.
+    past = [rows[: IN_LANE + 1] for stage in held for rows in (stage, stage.filter(ended_at__isnull=False))]
     pointing_now = pointings.filter(ended_at__isnull=True)
-    protected = pointing_now.filter(promotion__isnull=False).order_by("alias").values("alias")[:_LANES]
-    pointed = pointings.filter(alias__in=protected).order_by("-started_at")[: _LANES * IN_LANE]
+    protected = pointing_now.filter(promotion__isnull=False).order_by("alias")[:_LANES]
+    pointed = pointings.filter(pk__in=_newest_of(protected))
     parts: Sequence[QuerySet[Occupancy] | QuerySet[Pointing]] = [
         *open_now, *past, pointing_now.order_by("alias")[:_ALIASES], pointed
     ]  # fmt: skip
@@ -134,6 +137,14 @@ def places(model: Model) -> Places:
         aliases=tuple(aliases),
         lanes=tuple(lane for target in (*SERVING, *guarded) if (lane := _lane(target, stays)).stays),
     )
+
+
+def _newest_of(protected: QuerySet[Pointing]) -> QuerySet[Pointing, Any]:
+    """The ids of the newest intervals of each of these aliases: one that moves often hides no other's history."""
+    same = Pointing.objects.filter(model=OuterRef("model"), alias=OuterRef("alias")).order_by("-started_at")
+    newest = ArraySubquery(same.values("pk")[: IN_LANE + 2])  # one of them lasts
+    each = Func(newest, function="unnest", output_field=BigIntegerField(), set_returning=True)
+    return Pointing.objects.filter(pk__in=protected.values("pk")).annotate(each=each).values("each")
 
 
 _SHOWN = (

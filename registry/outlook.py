@@ -71,10 +71,14 @@ class Outlook:
         return tuple(approval for approval in self.given if approval not in self.counting)
 
     @cached_property
+    def _persons(self) -> set[int]:
+        """Whose approvals count. A person with several accounts counts once."""
+        return {approval.reviewer.responsible_id or approval.reviewer_id for approval in self.counting}
+
+    @cached_property
     def lacking(self) -> int:
-        """How many approvals are still to come. A person with several accounts counts once."""
-        persons = {approval.reviewer.responsible_id or approval.reviewer_id for approval in self.counting}
-        return max(0, self.terms.approvals - len(persons))
+        """How many approvals are still to come."""
+        return max(0, self.terms.approvals - len(self._persons))
 
     @cached_property
     def teams_lacking(self) -> tuple[str, ...]:
@@ -86,6 +90,13 @@ class Outlook:
     def vouched(self) -> bool:
         """Whether everybody who has to has approved."""
         return not (self.lacking or self.teams_lacking)
+
+    def vouched_with(self, user_id: int) -> bool:
+        """Whether everybody who has to has approved once this user, a person and a giver, has."""
+        own = self.teams.get(user_id, ())
+        return len(self._persons | {user_id}) >= self.terms.approvals and all(
+            team in own for team in self.teams_lacking
+        )
 
     @property
     def failing(self) -> tuple[Judged, ...]:
@@ -113,6 +124,23 @@ def outlook(promotion: Promotion, *, giver: int | None = None) -> Outlook:
     A constant number of queries.
     """
     return outlooks([promotion], givers=[giver] if giver else [])[promotion.pk]
+
+
+def outlook_then(promotion: Promotion) -> Outlook:
+    """Of a promotion that is decided: the approvals that were given. Nothing else of it counts any more. One query."""
+    return Outlook(
+        terms=promotion.terms,
+        evidence=evidence_of(promotion, None, ()),
+        incumbent=None,
+        judged=(),
+        given=tuple(_approvals([promotion])[promotion.pk]),
+        reviewers=(),
+        teams={},
+        persons_teams={},
+        excluded={},
+        at=timezone.now(),
+        runs={},
+    )
 
 
 def outlooks(promotions: Collection[Promotion], *, givers: Collection[int] = ()) -> dict[uuid.UUID, Outlook]:

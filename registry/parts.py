@@ -8,11 +8,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from django.contrib.postgres.expressions import ArraySubquery
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import BooleanField, Exists, F, Func, OuterRef, Q, QuerySet
 from django.db.models.functions import Coalesce
 
-from accounts.models import Token, User
+from accounts.models import Team, Token, User
 from accounts.roles import NEEDS, Action, Role
 from registry.models import Promotion, Version
 
@@ -139,9 +140,7 @@ def without_part_of(
     user_id: int, promotions: QuerySet[Promotion], *, carrying_out_too: bool = False
 ) -> QuerySet[Promotion]:
     """Those of `promotions` in which the user had no part: the same rule, for a list that is paged."""
-    answering = User.objects.filter(pk=user_id, responsible__isnull=False).values("responsible")
-    persons = User.objects.annotate(person=Coalesce("responsible_id", "pk"))
-    circle = persons.filter(Q(person=user_id) | Q(person__in=answering)).values("pk")
+    circle = _accounts_of(user_id)
     contributed = Version.contributors.through.objects.filter(version=OuterRef("version"), user__in=circle)
     asked = Promotion.askers.through.objects.filter(promotion=OuterRef("pk"), user__in=circle)
     made = Token.objects.filter(
@@ -151,3 +150,25 @@ def without_part_of(
     if carrying_out_too:
         free = free.exclude(decided_by__in=circle)
     return free.exclude(Exists(contributed)).exclude(Exists(asked)).exclude(Exists(made))
+
+
+def not_left_out(user_id: int, promotions: QuerySet[Promotion]) -> QuerySet[Promotion]:
+    """Those of `promotions` whose policy does not leave out a team of the user's, under any account of his person."""
+    teams = Team.objects.filter(workspace=OuterRef("model__workspace"), members__in=_accounts_of(user_id)).values(
+        "name"
+    )
+    left_out: Func = Func(
+        F("policy__excluded_teams"),
+        ArraySubquery(teams),
+        function="jsonb_exists_any",
+        template="%(function)s(%(expressions)s::text[])",
+        output_field=BooleanField(),
+    )
+    return promotions.annotate(left_out=Coalesce(left_out, False)).filter(left_out=False)
+
+
+def _accounts_of(user_id: int) -> QuerySet[User, Any]:
+    """The ids of all accounts of the user's person."""
+    answering = User.objects.filter(pk=user_id, responsible__isnull=False).values("responsible")
+    persons = User.objects.annotate(person=Coalesce("responsible_id", "pk"))
+    return persons.filter(Q(person=user_id) | Q(person__in=answering)).values("pk")

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 from django.contrib.postgres.expressions import ArraySubquery
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Exists, F, Func, OuterRef, Q, Value
 from django.db.models.functions import Coalesce, Lower
@@ -20,6 +21,7 @@ from django.utils import timezone
 
 from accounts.actor import Actor
 from accounts.models import Team
+from core import text
 from registry.lifecycle import State
 from registry.models import Approval, Policy, Promotion
 from registry.policy import Scope, Terms, tightened
@@ -127,16 +129,14 @@ def _ruled_by(actor: Actor, scope: Scope, target: str) -> Any:
     """The promotions into `target` for which a policy of this scope would be in force."""
     here = Promotion.objects.visible_to(actor).filter(target=target, model__workspace=actor.workspace_id)
     if scope.model:
-        return here.filter(model__name=scope.model)
+        return here.filter(model__name=text.searchable(scope.model))
     living = Policy.objects.living().filter(workspace_id=actor.workspace_id, target=target)
     here = here.exclude(Exists(living.filter(model=OuterRef("model"))))
     if scope.pattern:
-        here = here.filter(_fits(scope.pattern))
-    before = _rank(scope)
-    for pattern in living.exclude(pattern="").values_list("pattern", flat=True).order_by("pattern"):
-        if _rank(Scope(pattern=pattern)) < before:
-            here = here.exclude(_fits(pattern))
-    return here
+        here = here.filter(_fits_any([scope.pattern]))
+    written = living.exclude(pattern="").values_list("pattern", flat=True)
+    first = [pattern for pattern in written if _rank(Scope(pattern=pattern)) < _rank(scope)]
+    return here.exclude(_fits_any(first)) if first else here
 
 
 def _rank(scope: Scope) -> tuple[Any, ...]:
@@ -144,14 +144,14 @@ def _rank(scope: Scope) -> tuple[Any, ...]:
     return (*(-part for part in scope.rank), scope.pattern.lower())
 
 
-def _fits(pattern: str) -> Func:
-    """Whether the name of a promotion's model fits a pattern."""
-    like = pattern.lower().replace("_", r"\_").replace("*", "%").replace("?", "_")
+def _fits_any(patterns: Sequence[str]) -> Func:
+    """Whether the name of a promotion's model fits one of some patterns: one condition, however many they are."""
+    like = [pattern.lower().replace("_", r"\_").replace("*", "%").replace("?", "_") for pattern in patterns]
     return Func(
         Lower(F("model__name")),
-        Value(like),
-        arg_joiner=" LIKE ",
-        template="%(expressions)s",
+        Value(like, output_field=ArrayField(models.TextField())),
+        arg_joiner=" LIKE ANY (",
+        template="%(expressions)s)",
         output_field=_YES_OR_NO,
     )
 

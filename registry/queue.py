@@ -23,7 +23,7 @@ from registry.lifecycle import State
 from registry.models import Comment, Model, Promotion, ReviewRequest
 from registry.models.promotions import PromotionQuerySet
 from registry.outlook import Outlook, outlooks
-from registry.parts import without_part_of
+from registry.parts import not_left_out, without_part_of
 from registry.policy import ALIAS_MARK
 from registry.references import target_named
 
@@ -136,7 +136,7 @@ class Queue:
     def rows(self, found: Collection[Promotion]) -> list[Row]:
         """Each of these promotions with its line. A constant number of queries."""
         open_now = [promotion for promotion in found if promotion.state == State.OPEN]
-        looks = outlooks(open_now) if open_now else {}
+        looks = outlooks(open_now, givers=[self.actor.user_id]) if open_now else {}
         return [
             Row(
                 promotion,
@@ -207,7 +207,7 @@ class Queue:
     def _to_decide(self, seen: PromotionQuerySet) -> QuerySet[Promotion]:
         """Open promotions that the actor may approve, and has not yet with an approval that counts."""
         open_now = self._where_he_may(Action.APPROVE_PROMOTION, seen.open())
-        free = without_part_of(self.actor.user_id, open_now)
+        free = not_left_out(self.actor.user_id, without_part_of(self.actor.user_id, open_now))
         return free.exclude(pk__in=RawSQL(_VOUCHED_FOR, [self.actor.user_id]))  # noqa: S611 - our own statement
 
     def _to_look_at(self, seen: QuerySet[Promotion]) -> QuerySet[Promotion]:
@@ -244,7 +244,7 @@ class Queue:
             )
         if any(approval.reviewer_id == self.actor.user_id for approval in look.counting):
             lines.append("you have approved")
-        elif why := look.excluded.get(self.actor.user_id):
+        elif why := look.excludes(self.actor.user_id):
             lines.append(f"you cannot approve: {why}")
         line = "; ".join(lines) or "nothing is missing any more: it goes through when it is looked at next"
         return line[:1].upper() + line[1:]

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 
 from accounts.models import AuditEntry
 from accounts.verbs import Verb
@@ -37,8 +37,13 @@ class Said:
 
 def with_former(promotions: QuerySet[Promotion], target: str) -> QuerySet[Promotion]:
     """Decided `promotions` into `target`, each with the id of the version that came there last before it (`former`)."""
+    # A stage is compared with what was there last, an alias with what it points at alone: as by `facts_of`.
     there: QuerySet[Any] = (
-        Pointing.objects.filter(model=OuterRef("model"), alias=target.removeprefix(ALIAS_MARK))
+        Pointing.objects.filter(
+            Q(ended_at__isnull=True) | Q(ended_at__gte=OuterRef("decided_at")),
+            model=OuterRef("model"),
+            alias=target.removeprefix(ALIAS_MARK),
+        )
         if target.startswith(ALIAS_MARK)
         else Occupancy.objects.filter(model=OuterRef("model"), stage=target)
     )

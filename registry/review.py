@@ -22,7 +22,7 @@ from registry.evidence import what_changed
 from registry.inside import Inside, inside
 from registry.lifecycle import Act, State
 from registry.models import Approval, Check, Occupancy, Pointing, Promotion, Version
-from registry.outlook import Outlook, outlook, outlooks
+from registry.outlook import Outlook, outlook, outlook_then, outlooks
 from registry.overview import outcome_of
 from registry.queries import checks, find_promotion
 
@@ -66,7 +66,7 @@ class Review:
     approvals: tuple[Vouched, ...]
     timeline: tuple[Moment, ...]
     outcome: str
-    carried_out_by_next: bool
+    vouched_by_next: bool  # whether the actor's approval would be the last that it needs
     has_approved: bool
     cannot_approve: str
     may_reject: bool
@@ -119,11 +119,11 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
     """The promotion as `actor` sees it; PromotionNotFound. At most eleven queries, whatever it compares; one more when
     its policy has gates. Reads small files, so not to be called in a transaction."""
     promotion = find_promotion(actor, promotion_id, followers=FOLLOWERS)
-    look = outlook(promotion, giver=actor.user_id)
+    is_open = promotion.state == State.OPEN
+    look = outlook(promotion, giver=actor.user_id) if is_open else outlook_then(promotion)
     before = _occupants_then(promotion, look)
     incumbent = max(before, key=lambda version: version.number, default=None)
     approvals = _approvals(promotion, look)
-    is_open = promotion.state == State.OPEN
     mine = any(approval.reviewer_id == actor.user_id for approval in look.counting)
     cannot = _cannot_approve(actor, promotion, look)
     compared = compare(promotion.version, incumbent, look.judged if is_open else (), look.runs)
@@ -132,11 +132,11 @@ def review(actor: Actor, promotion_id: uuid.UUID) -> Review:
         outlook=look,
         comparison=compared,
         inside=inside(promotion.version, incumbent, compared.files),
-        affected=_affected(promotion, before) if is_open else None,
+        affected=_affected(actor, promotion, before) if is_open else None,
         approvals=approvals,
         timeline=_timeline(promotion, [vouched.approval for vouched in approvals]),
         outcome=outcome_of(promotion, _displaced(promotion, before)),
-        carried_out_by_next=look.lacking <= 1 and len(look.teams_lacking) <= 1 and not look.failing,
+        vouched_by_next=look.vouched_with(actor.user_id),
         has_approved=mine,
         cannot_approve=cannot,
         may_reject=is_open and not cannot,
@@ -182,7 +182,10 @@ def changed_since(actor: Actor, promotion_id: uuid.UUID, seen: str, then: object
     now = outlook(promotion).evidence
     if now.digest == seen:
         return ""
-    return what_changed(then if isinstance(then, dict) and _is(then, seen) else None, now, promotion.target)
+    try:
+        return what_changed(then if isinstance(then, dict) and _is(then, seen) else None, now, promotion.target)
+    except (LookupError, TypeError, AttributeError, ValueError):  # made up, with a digest of its own
+        return what_changed(None, now, promotion.target)
 
 
 def _is(content: Any, seen: str) -> bool:
@@ -224,9 +227,9 @@ def _displaced(promotion: Promotion, before: Collection[Version]) -> list[int]:
     return [version.number for version in before] if _displaces(promotion) else []
 
 
-def _affected(promotion: Promotion, before: Collection[Version]) -> Affected:
+def _affected(actor: Actor, promotion: Promotion, before: Collection[Version]) -> Affected:
     followers: int = getattr(promotion, "followers")  # noqa: B009 - as it was annotated
-    return affected(promotion, before if _displaces(promotion) else (), followers)
+    return affected(actor, promotion, before if _displaces(promotion) else (), followers)
 
 
 def _displaces(promotion: Promotion) -> bool:

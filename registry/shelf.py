@@ -17,6 +17,7 @@ from django.db.models.lookups import Exact, LessThanOrEqual
 from accounts.actor import Actor
 from accounts.models import User
 from core import text
+from core.errors import Invalid
 from registry.errors import UnknownStage
 from registry.headline import TAG, Headline, headlines, wanted
 from registry.lifecycle import Stage
@@ -26,8 +27,15 @@ from registry.ruling import rulings_of
 
 SERVING = (Stage.PRODUCTION, Stage.STAGING)
 _TAGS = 4  # of a model, in its row
+_ASKED = 5  # tags that one search may ask for: each is a condition of its own
 _SHOWN = 60  # characters of a value that a row shows
 _TAG = re.compile(r'(?:^|(?<=\s))tag:("[^"]+"|\S+)')
+
+
+class TooManyTags(Invalid):
+    """{count} tags are asked for at once, and at most {limit} can be: leave some out."""
+
+    field = "q"
 
 
 # --- What is looked for -----------------------------------------------------------------------------------------------
@@ -47,11 +55,13 @@ class Search:
     def asked(cls, q: str, *, tag: str = "", owner: str = "", stage: str = "") -> Search:
         """What somebody typed: `q` may hold `tag:key` and `tag:key=value`, in quotes where there are spaces in it.
 
-        Raises UnknownStage, TooLong or BadCharacter.
+        Raises UnknownStage, TooManyTags, TooLong or BadCharacter.
         """
         if stage and stage not in SERVING:
             raise UnknownStage(field="stage", value=stage, known=" and ".join(SERVING))
         named = [found.group(1).strip('"') for found in _TAG.finditer(q)] + ([tag] if tag else [])
+        if len(named) > _ASKED:
+            raise TooManyTags(count=len(named), limit=_ASKED)
         return cls(
             words=text.free_text("q", " ".join(_TAG.sub(" ", q).split()), limit=255, lines=False),
             tags=tuple(_tag(each) for each in named),

@@ -40,10 +40,9 @@ def text_diff(before: str, after: str) -> TextDiff:
     """How `after` differs from `before`. Of each the first 400 lines are compared, and 1,000 characters of a line."""
     if before == after:
         return TextDiff((), 0, 0, cut=False)
-    then, now = _lines(before), _lines(after)
-    cut = before.count("\n") >= _LINES or after.count("\n") >= _LINES
-    cut = cut or any(len(line) > _LENGTH for line in (*then, *now))
-    then, now = ([line[:_LENGTH] for line in lines] for lines in (then, now))
+    whole = before.splitlines(), after.splitlines()
+    then, now = ([line[:_LENGTH] for line in lines[:_LINES]] for lines in whole)
+    cut = any(len(lines) > _LINES or any(len(line) > _LENGTH for line in lines[:_LINES]) for lines in whole)
     lines: list[Line] = []
     matcher = difflib.SequenceMatcher(None, then, now, autojunk=False)
     last = 0
@@ -61,7 +60,3 @@ def text_diff(before: str, after: str) -> TextDiff:
         lines.append(Line(Kind.LEFT_OUT, str(len(then) - last)))
     kinds = [line.kind for line in lines]
     return TextDiff(tuple(lines), kinds.count(Kind.ADDED), kinds.count(Kind.REMOVED), cut)
-
-
-def _lines(text: str) -> list[str]:
-    return text.splitlines()[:_LINES]

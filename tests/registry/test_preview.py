@@ -6,6 +6,8 @@ import datetime
 from typing import Any
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.actor import Actor
@@ -18,7 +20,7 @@ from registry import policy as rules_of
 from registry.models import Occupancy, Promotion, Version
 from registry.policy import Scope
 from registry.preview import Preview, preview
-from registry.services import catalog, checks, policies, promotions, rollback
+from registry.services import aliases, catalog, checks, policies, promotions, rollback
 from registry.services.catalog import Origin
 from tests import make
 
@@ -214,3 +216,33 @@ def test_it_costs_the_same_however_much_there_is(
     old = timezone.now() - datetime.timedelta(days=91)
     Promotion.objects.filter(decided_at__isnull=False).update(decided_at=old)
     assert previewed(maintainer).judged == 0
+
+
+def test_an_alias_that_pointed_at_nothing_is_compared_with_nothing(
+    requester: Actor, reviewer: Actor, maintainer: Actor, administrator: Actor
+) -> None:
+    """As the gate itself has it: of a stage it asks what was there last, of an alias what it points at."""
+    policies.write(maintainer, Scope(), "@champion", {"approvals": 1})
+    make.model(requester)
+    for auc in (0.95, 0.9):
+        asked = promotions.request(requester, "churn", measured(requester, auc=auc).number, "@champion")
+        promotions.approve(reviewer, asked.pk, evidence=make.evidence(asked))
+        aliases.remove_alias(administrator, "churn", "champion")
+    gates = [{"gate": "not_worse", "metric": "auc", "direction": "higher"}]
+    held = previewed(maintainer, target="@champion", gates=gates)
+    nothing = promotions.request(requester, "churn", measured(requester, auc=0.8).number, "@champion")
+    Promotion.objects.filter(pk=nothing.pk).update(policy={**nothing.policy, "gates": gates})
+    passes = make.outlook_of(nothing).judged[0].passed
+    assert counts(held) == ((2, 0, 0) if passes else (0, 2, 0))
+
+
+def test_more_patterns_make_no_longer_a_statement(requester: Actor, reviewer: Actor, maintainer: Actor) -> None:
+    for name in ("churn", "risk_1", "riskx1"):
+        make.model(requester, name)
+        make.in_production(requester, reviewer, measured(requester, name))
+    for n in range(30):
+        policies.write(maintainer, Scope(pattern=f"no-{n:02d}-*"), "Production", {"approvals": 1})
+    policies.write(maintainer, Scope(pattern="RISK_?"), "Production", {"approvals": 1})
+    with CaptureQueriesContext(connection) as captured:
+        assert previewed(maintainer, approvals=2).judged == 2  # of churn, and of riskx1, which `_` does not fit
+    assert max(query["sql"].count(" LIKE ") for query in captured) == 1

@@ -178,3 +178,10 @@ def test_rows_cost_the_same_however_many_models_and_versions_there_are(
     assert {(row.model.name, row.held[0].newest, row.headline is not None) for row in rows} == {
         (name, 1, True) for name in ("a", "b", "c")
     }
+
+
+def test_a_search_asks_for_a_few_tags_at_most(viewer: Actor) -> None:
+    """Each is a condition of its own: a thousand of them would keep the database busy with the plan alone."""
+    assert found(viewer, " ".join(f"tag:t{n}" for n in range(5))) == []
+    with pytest.raises(Invalid, match="6 tags"):
+        found(viewer, " ".join(f"tag:t{n}" for n in range(5)), tag="one-more")

@@ -11,7 +11,8 @@ from typing import Any
 
 from django.http import QueryDict
 
-from registry.gates import GATES, LIMIT, Definition
+from registry.errors import BadGate
+from registry.gates import GATES, LIMIT, Definition, checked
 
 _ROW = re.compile(r"gate-([0-9]{1,3})-gate")
 _WHOLE = re.compile(r"[+-]?[0-9]{1,400}")
@@ -204,11 +205,11 @@ def _posted(sent: QueryDict, place: int) -> Row:
 
 
 def _was(sent: str) -> dict[str, Any]:
+    """The gate as it stood when the form was filled; nothing where what came with the form is none."""
     try:
-        was = json.loads(sent or "{}")
-    except (ValueError, RecursionError):
+        return checked([json.loads(sent)])[0] if sent else {}
+    except (ValueError, RecursionError, BadGate):
         return {}
-    return was if isinstance(was, dict) else {}
 
 
 # --- One parameter ----------------------------------------------------------------------------------------------------

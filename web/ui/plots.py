@@ -21,7 +21,7 @@ _WIDTH, _HEIGHT = 360, 190  # so many stand side by side that larger ones would 
 
 
 class UnknownMetric(Invalid):
-    """None of these runs logged a metric {value!r}: choose among those that are listed."""
+    """{value!r} is none of the metrics that can be drawn here: choose among those that are listed."""
 
     field = "metrics"
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_http_methods
 from accounts.actor import Actor
 from accounts.permissions import require, require_anywhere
 from accounts.roles import Action
+from core import text
 from core.errors import Refusal
 from registry import queries
 from registry.errors import Stale
@@ -103,12 +104,13 @@ def _shown(
         there = _there(actor, typed.entry)
     elif isinstance(refusal, Stale) and policy:
         typed = replace(typed, revision=str(policy.revision))
+    form = form_of(actor, typed)
     context = {
-        "form": form_of(actor, typed),
+        "form": form,
         "policy": policy,
         "refusal": told(refusal, typed) if refusal and not there else None,
         "there": there,
-        "would": _would(actor, typed, policy),
+        "would": _would(actor, form.typed, policy),
         "focus": focus,
         "days": DAYS,
         "limit": LIMIT,
@@ -119,8 +121,9 @@ def _shown(
 def _there(actor: Actor, entry: Entry) -> Policy | None:
     """The policy that is there already; one query."""
     here = queries.policies(actor).filter(target=entry.target, pattern=entry.scope.pattern)
-    here = here.filter(model__name=entry.scope.model) if entry.scope.model else here.filter(model__isnull=True)
-    return here.first()
+    if entry.scope.model:
+        return here.filter(model__name=text.searchable(entry.scope.model)).first()
+    return here.filter(model__isnull=True).first()
 
 
 # --- What it would do -------------------------------------------------------------------------------------------------

@@ -153,5 +153,5 @@ def _told(decided: Promotion, act: str) -> str:
     if act == "reopen":
         return f"The promotion of {version} to {decided.target} is open again."
     if decided.state == State.OPEN:
-        return f"You approved {version}. It still waits for others."
+        return f"You approved {version}. It goes through once nothing is missing any more."
     return f"The promotion of {version} to {decided.target} is {decided.state}."

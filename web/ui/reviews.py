@@ -54,7 +54,7 @@ def reviews(request: PageRequest, actor: Actor) -> HttpResponse:
         "rows": queue.rows(items),
         "page": page,
         "snippets": snippets.ask_for_production(),
-        "reviews": actor.may(Action.APPROVE_PROMOTION) or bool(actor.model_roles),
+        "reviews": actor.may_somewhere(Action.APPROVE_PROMOTION),
     }
     if not filters:
         context["counts"] = counts

@@ -9,6 +9,11 @@ from typing import Any
 import pytest
 
 from accounts.actor import Actor
+from accounts.models import Team, User
+from accounts.queries import system_actor
+from accounts.roles import Role
+from accounts.services import people
+from core.canonical import digest
 from lineage.services import experiments, manifests, metrics, runs
 from lineage.services.artifacts import Place, upload
 from registry.models import Promotion, Version, Webhook
@@ -242,8 +247,72 @@ def test_a_page_that_stays_open_says_what_moved(
     promotions.transition(administrator, "churn", 3, "Production")
     later = client.get(again[1])
     assert "the evidence that one vouches for changed since you opened it" in text_of(later)
-    assert again[1] in later.content.decode()  # and it goes on to say so
+    assert "hx-get" not in later.content.decode()  # told once, and not read out anew every time it looks
     promotions.reject(reviewer, asked.pk, reason="no")
     assert "its state" in text_of(client.get(again[1]))
     for odd in ("?seen=", "?seen=%00", "?seen=" + "a-" * 4000, "?seen=<b>"):
         assert "not of now any more" not in text_of(client.get(asked.page + odd))
+
+
+def test_an_approval_that_is_not_the_last_one_needed_says_so(
+    asked: Promotion, reviewer: Actor, second_reviewer: Actor
+) -> None:
+    """One is needed, and it has to be that of a team: of somebody else in it, or of who looks."""
+    team = Team.objects.create(workspace=make.workspace(), name="risk")
+    team.members.add(User.objects.get(pk=second_reviewer.user_id))
+    Promotion.objects.filter(pk=asked.pk).update(policy={**asked.policy, "teams": ["risk"]})
+    page = text_of(signed_in(reviewer).get(asked.page))
+    assert "At once" not in page
+    assert "One approval more; then still waiting for others" in page
+    assert "At once: v2 becomes Production" in text_of(signed_in(second_reviewer).get(asked.page))
+    asked.refresh_from_db()
+    promotions.approve(reviewer, asked.pk, evidence=make.evidence(asked))
+    assert "At once: v2 becomes Production" in text_of(signed_in(second_reviewer).get(asked.page))
+
+
+def test_webhooks_are_named_to_those_who_manage_them_alone(asked: Promotion, requester: Actor) -> None:
+    """Who maintains one model, this or another, is told how many fire, and the names of his own."""
+    for name, model in (("of-all", None), ("of-churn", asked.model)):
+        Webhook.objects.create(workspace=make.workspace(), name=name, url="https://a.example/x", model=model)
+    for username, model in (("elsewhere", make.model(requester, "fraud")), ("here", asked.model)):
+        somebody = make.actor(username, Role.VIEWER)
+        user = User.objects.get(pk=somebody.user_id)
+        people.give(system_actor(make.workspace()), Role.MAINTAINER, user=user, model_id=model.pk)
+        page = text_of(signed_in(somebody).get(asked.page))
+        assert "When it goes through, 2 webhooks fire" in page
+        assert "of-all" not in page
+        assert ("of-churn and others" in page) == (username == "here")
+
+
+@pytest.mark.parametrize(
+    "seen", [{}, {"source": 1}, {"source": "x", "manifest": None, "incumbent": [], "policy": "no"}]
+)
+def test_evidence_that_somebody_made_up_is_refused_as_any_other(
+    asked: Promotion, reviewer: Actor, seen: dict[str, Any]
+) -> None:
+    """It comes with a digest that fits it, so that it is believed to be what a page showed."""
+    sent = {"act": "approve", "evidence": digest(seen), "looked_at": json.dumps(seen)}
+    response = signed_in(reviewer).post(asked.page, sent)
+    assert response.status_code == 409
+    assert "Nothing was approved" in text_of(response)
+
+
+# --- A page that stays open -------------------------------------------------------------------------------------------
+
+
+def test_a_page_that_looks_again_by_itself_does_not_keep_the_session(asked: Promotion, reviewer: Actor) -> None:
+    client = signed_in(reviewer)
+    session = client.session
+    session["renewed"] = 1
+    session.save()
+    assert client.get("/reviews", headers={"HX-Request": "true"}).status_code == 200
+    assert client.session["renewed"] == 1
+    client.get("/reviews")
+    assert client.session["renewed"] > 1
+
+
+def test_who_has_a_role_for_one_model_that_reviews_nothing_is_told_so(requester: Actor) -> None:
+    somebody = make.actor("somebody", Role.VIEWER)
+    user = User.objects.get(pk=somebody.user_id)
+    people.give(system_actor(make.workspace()), Role.CONTRIBUTOR, user=user, model_id=make.model(requester).pk)
+    assert "You do not hold a role that reviews" in text_of(signed_in(somebody).get("/reviews"))

@@ -89,3 +89,14 @@ def test_the_page_of_a_promotion_takes_few_queries_whatever_it_shows(
     for who in (reviewer, second_reviewer):
         made = queries(signed_in(who), busy.page)
         assert len(made) <= MOST, "\n".join(sql[:150] for sql in made)
+
+
+def test_the_page_of_a_decided_promotion_takes_few_queries_too(
+    busy: Promotion, requester: Actor, reviewer: Actor, second_reviewer: Actor, administrator: Actor
+) -> None:
+    """A bypass that somebody may look at afterwards, on a word that runs out, under a policy that asks a lot."""
+    Promotion.objects.filter(pk=busy.pk).update(policy={**busy.policy, "approval_days": 3})
+    passed = promotions.bypass(administrator, busy.pk, reason="now")
+    for who in (reviewer, second_reviewer):
+        made = queries(signed_in(who), passed.page)
+        assert len(made) <= MOST, "\n".join(sql[:150] for sql in made)

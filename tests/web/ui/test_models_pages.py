@@ -14,7 +14,7 @@ from django.utils import timezone
 from accounts.actor import Actor
 from lineage.services import metrics, runs
 from registry.lanes import IN_LANE, Lane, Moved, Stay, places
-from registry.models import Occupancy, Promotion, Version
+from registry.models import Occupancy, Pointing, Promotion, Version
 from registry.policy import Scope
 from registry.services import aliases, catalog, policies, promotions, webhooks
 from tests import make
@@ -118,6 +118,32 @@ def test_a_long_history_is_cut_and_what_lasts_stays_in_sight(requester: Actor) -
     assert drawn
     assert drawn.rows[0].bars[0].x == "0.00%"
     assert drawn.ticks[0].words == f"{days[70].day} {days[70]:%b %Y}"
+
+
+def test_a_stage_that_is_held_now_says_that_it_was_held_more_often(asked: Promotion) -> None:
+    first = timezone.now() - datetime.timedelta(days=400)
+    Occupancy.objects.bulk_create(
+        Occupancy(model=asked.model, version=asked.version, number=2, stage="Production", exclusive=True,
+                  started_at=first + datetime.timedelta(days=n), ended_at=first + datetime.timedelta(days=n, hours=9))
+        for n in range(IN_LANE + 5)
+    )  # fmt: skip
+    (lane,) = places(asked.model).lanes
+    assert (len(lane.stays), lane.more) == (IN_LANE + 1, True)
+
+
+def test_an_alias_that_moves_often_hides_no_other_ones_history(asked: Promotion) -> None:
+    version, first = asked.version, timezone.now() - datetime.timedelta(days=400)
+    for alias, moves in (("busy", 8 * IN_LANE + 1), ("calm", 2)):
+        begin = [first + datetime.timedelta(hours=n) for n in range(moves)]
+        if alias == "busy":
+            begin = [moment + datetime.timedelta(days=300) for moment in begin]
+        Pointing.objects.bulk_create(
+            Pointing(model=asked.model, alias=alias, version=version, promotion=asked, started_at=moment,
+                     ended_at=begin[n + 1] if n + 1 < moves else None) for n, moment in enumerate(begin)
+        )  # fmt: skip
+    lanes = {lane.target: (len(lane.stays), lane.more) for lane in places(asked.model).lanes}
+    assert lanes["@busy"] == (IN_LANE + 1, True)
+    assert lanes["@calm"] == (2, False)
 
 
 def test_bars_that_overlap_lie_above_each_other_and_end_where_the_next_begins() -> None:

@@ -242,7 +242,9 @@ def test_who_may_write_which_policy(maintainer: Actor, viewer: Actor, outsider: 
     assert "New policy" not in text_of(signed_in(viewer).get("/policies"))
     assert "Take it away" not in text_of(signed_in(viewer).get(policy.page))
     client = signed_in(owner)  # of one model
-    assert "You maintain churn" in text_of(client.get("/policies/new"))
+    page = text_of(client.get("/policies/new"))
+    assert "You maintain churn" in page
+    assert "of all models" not in page  # what he cannot write is not what the preview is of
     assert press(client, "/policies/new", "save", about="all").status_code == 403
     assert press(client, "/policies/new", "save", model="churn").status_code == 302
     assert client.get(f"{policy.page}/edit").status_code == 403
@@ -267,3 +269,31 @@ def test_the_form_costs_at_most_fifteen_queries(
         client.get("/policies/new?model=churn")
     with django_assert_max_num_queries(15):
         client.get(f"{policy.page}/edit")
+
+
+def test_what_no_name_can_hold_is_no_model(maintainer: Actor) -> None:
+    client = signed_in(maintainer)
+    assert client.get("/policies/new?model=%00").status_code == 200
+    written = 'policies:\n- target: Production\n  model: "\\0"\n'
+    for act, status in (("preview", 200), ("save", 404)):
+        assert client.post("/policies/new", {"act": act, "way": "yaml", "yaml": written}).status_code == status
+        sent = {"act": act, "about": "model", "model": "\0", "target": "Production", "approvals": "1"}
+        assert client.post("/policies/new", sent | {"lifetime_days": "30"}).status_code == status
+
+
+@pytest.mark.parametrize(
+    "was",
+    [
+        '{"gate": "digest", "within_days": ' + '{"a":' * 900 + "1" + "}" * 901,
+        '{"gate": "metric_threshold", "metric": "auc", "at_least": NaN}',
+        '{"gate": "digest", "within_days": ' + "9" * 4000 + "}",
+        '{"gate": "required_tags", "keys": ["\\u0000", "\\ud800"]}',
+        '"x"',
+        "[",
+    ],
+)
+def test_what_a_gate_was_is_believed_of_a_gate_alone(maintainer: Actor, was: str) -> None:
+    kind = re.search(r'"gate": "(\w+)"', was)
+    sent = {"act": "preview", "target": "Production", "about": "all", "approvals": "1", "lifetime_days": "30"}
+    sent |= {"gate-0-gate": kind[1] if kind else "digest", "gate-0-was": was, "gate-0-at_least": "nan"}
+    assert signed_in(maintainer).post("/policies/new", sent).status_code == 200

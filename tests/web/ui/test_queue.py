@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from accounts.actor import Actor
-from accounts.models import User
+from accounts.models import Team, User
 from accounts.queries import session_actor, system_actor
 from accounts.roles import Role
 from accounts.services import people
@@ -96,3 +96,13 @@ def test_a_reviewer_of_one_model_sees_that_one(asked: Promotion) -> None:
     assert client.get("/")["Location"] == "/reviews"
     assert queued(client, "mine") == ["churn"]
     assert client.get(asked.page).status_code == 200
+
+
+def test_what_a_policy_keeps_from_ones_team_is_not_for_one_to_decide(asked: Promotion, reviewer: Actor) -> None:
+    team = Team.objects.create(workspace=make.workspace(), name="modelling")
+    Promotion.objects.filter(pk=asked.pk).update(policy={**asked.policy, "excluded_teams": ["modelling", "x"]})
+    client = signed_in(reviewer)
+    assert queued(client, "mine") == ["churn"]
+    team.members.add(User.objects.get(pk=reviewer.user_id))
+    assert (queued(client, "mine"), queued(client, "waiting")) == ([], ["churn"])
+    assert "ou cannot approve: the policy leaves out the team modelling" in text_of(client.get("/reviews?show=waiting"))
