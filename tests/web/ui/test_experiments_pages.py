@@ -266,7 +266,7 @@ def test_runs_to_compare_are_few_known_and_of_the_experiment(sweep: Experiment, 
     assert refused.status_code == 400
     assert "9 runs were chosen; at most 8" in text_of(refused)
     refused = client.get(path, {"runs": ids[:2], "metrics": "nothing"})
-    assert (refused.status_code, "None of these runs logged" in text_of(refused)) == (400, True)
+    assert (refused.status_code, "is none of the metrics that can be drawn here" in text_of(refused)) == (400, True)
 
 
 # --- What it costs, and hostile text ----------------------------------------------------------------------------------

@@ -139,7 +139,7 @@ def test_a_path_that_is_refused_is_not_taken_apart(run: Run, viewer: Actor) -> N
     assert response.status_code == 400
     assert len(response.content) < 60_000
     page = text_of(signed_in(viewer).get(f"/runs/{run.pk.hex}", {"metrics": "none-such"}))
-    assert "None of these runs logged a metric" in page
+    assert "is none of the metrics that can be drawn here" in page
     assert "No files were logged" not in page
 
 
