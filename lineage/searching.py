@@ -29,7 +29,7 @@ from lineage.models import (
 
 _NAN = float("nan")
 FEW = 5000  # runs: so many are looked up one by one and sorted in no time
-ASKED = 4  # conditions, at most, of which it is found out how many fulfil them
+ASKED = 3  # conditions, at most, of which it is found out how many fulfil them
 
 
 class View(StrEnum):

@@ -300,17 +300,6 @@ def test_evidence_that_somebody_made_up_is_refused_as_any_other(
 # --- A page that stays open -------------------------------------------------------------------------------------------
 
 
-def test_a_page_that_looks_again_by_itself_does_not_keep_the_session(asked: Promotion, reviewer: Actor) -> None:
-    client = signed_in(reviewer)
-    session = client.session
-    session["renewed"] = 1
-    session.save()
-    assert client.get("/reviews", headers={"HX-Request": "true"}).status_code == 200
-    assert client.session["renewed"] == 1
-    client.get("/reviews")
-    assert client.session["renewed"] > 1
-
-
 def test_who_has_a_role_for_one_model_that_reviews_nothing_is_told_so(requester: Actor) -> None:
     somebody = make.actor("somebody", Role.VIEWER)
     user = User.objects.get(pk=somebody.user_id)
